@@ -1,0 +1,1 @@
+"""Text against text: near-duplicates and n-gram overlap. Knows nothing of crawling."""

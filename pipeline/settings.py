@@ -1,0 +1,248 @@
+"""Typed settings, under the key `pipeline` of a Dask configuration file.
+
+Precedence: the defaults below < `dask_config.yaml` as shipped (the same values, explained) < Dask's own
+configuration files < `--config FILE` < environment (`DASK_PIPELINE__FETCH__CONTACT=…`) < `--set key=value`.
+An unknown or ill-typed key is a `UserError` that names it.
+
+A stage's output depends on its own section only; fields marked `PACE` change how fast or how politely it is
+made, not what it is, and are left out of the settings hash that resume compares (`Section.identity`).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import dask.config
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import UserError
+
+KEY = "pipeline"
+PACE = "pace"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def pace(default: Any) -> Any:
+    """A field that is not part of a stage's identity."""
+    return Field(default, json_schema_extra={PACE: True})
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the output, ready for JSON."""
+        paced = {
+            name
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.json_schema_extra, dict) and PACE in field.json_schema_extra
+        }
+        return self.model_dump(mode="json", exclude=paced)
+
+
+class Cluster(Section):
+    """The local Dask cluster that is started when no scheduler is named."""
+
+    scheduler: str | None = None
+    workers: Count | None = None
+    memory_limit: str | None = "auto"
+
+
+class Submissions(Section):
+    """Reading dumps and lists."""
+
+    rows: Count = pace(50_000)
+
+
+class Links(Section):
+    """From submissions to the URLs worth fetching."""
+
+    min_karma: int = 3
+    karma_rule: Literal["max", "sum", "any"] = "max"
+    over_18: bool = False
+    wikipedia: bool = False
+    exclude_domains: list[str] = []
+    rows: Count = 2_000
+
+
+class Fetch(Section):
+    """Politeness, bounds and safety of the crawler."""
+
+    contact: str | None = pace(None)
+    user_agent: str = pace("webtext-pipeline/0.1 (+{contact})")
+    threads: Count = pace(32)
+    deadline: Seconds = pace(30.0)
+    connect_timeout: Seconds = pace(10.0)
+    read_timeout: Seconds = pace(10.0)
+    batch_time: Seconds = pace(6 * 3600.0)
+    spacing: Annotated[float, Field(ge=0)] = pace(1.0)
+    max_crawl_delay: Seconds = pace(30.0)
+    max_retry_after: Seconds = pace(120.0)
+    retries: Annotated[int, Field(ge=0)] = pace(2)
+    host_failures: Count = pace(5)
+    robots: bool = True
+    robots_timeout: Seconds = pace(10.0)
+    robots_max_bytes: Count = 512 * 1024
+    max_bytes: Count = 8 * 1024 * 1024
+    max_redirects: Annotated[int, Field(ge=0)] = 5
+    content_types: list[str] = ["text/html", "application/xhtml+xml", "text/plain"]
+    allow_networks: list[str] = []
+    connect_to: dict[str, str] = {}
+
+
+class Extract(Section):
+    """From HTML to text, in a child process."""
+
+    engine: Literal["trafilatura"] = "trafilatura"
+    deadline: Seconds = 10.0
+    memory_limit: Count = 2 * 1024**3
+    recycle_after: Count = pace(500)
+
+
+class Language(Section):
+    """langdetect on the beginning of the text."""
+
+    keep: list[str] = ["en"]
+    min_probability: Fraction = 0.8
+    max_chars: Count = 2_000
+    seed: int = 0
+
+
+class Quality(Section):
+    """Heuristic cleaning: each rule is switched off by null."""
+
+    min_words: Count | None = 50
+    max_words: Count | None = 200_000
+    min_mean_word_length: float | None = 3.0
+    max_mean_word_length: float | None = 10.0
+    max_symbol_ratio: Fraction | None = 0.1
+    min_alphabetic_ratio: Fraction | None = 0.8
+    max_ellipsis_lines: Fraction | None = 0.3
+    max_bullet_lines: Fraction | None = 0.9
+    max_duplicate_lines: Fraction | None = 0.3
+    max_duplicate_line_chars: Fraction | None = 0.2
+
+
+class NearDuplicates(Section):
+    """Exact copies, and MinHash with banding."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    num_perm: Annotated[int, Field(ge=2)] = 128
+    shingle: Count = 5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+
+
+class Benchmark(Section):
+    """A test set: `fields` name the text of a JSONL, Parquet or CSV row; a `stream` is read as one text."""
+
+    path: str
+    name: str | None = None
+    fields: list[str] | None = None
+    stream: bool | None = None
+    train: str | None = None
+
+
+class Overlap(Section):
+    """n-gram overlap with benchmarks, and the Bloom filter of the training set."""
+
+    benchmarks: list[Benchmark] = []
+    unit: Literal["tokens", "words"] = "tokens"
+    n: Count = 8
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-8
+
+
+class Shards(Section):
+    """GPT-2-tokenized Parquet."""
+
+    tokenizer: str = "gpt2"
+    tokens_per_shard: Count = 100_000_000
+    tokens_per_row_group: Count = 1_000_000
+    heldout: Fraction = 0.05
+
+
+class Settings(Section):
+    """All settings. `Settings.load` reads them, `dask_config.yaml` explains them."""
+
+    cluster: Cluster = Cluster()
+    submissions: Submissions = Submissions()
+    links: Links = Links()
+    fetch: Fetch = Fetch()
+    extract: Extract = Extract()
+    language: Language = Language()
+    quality: Quality = Quality()
+    near_duplicates: NearDuplicates = NearDuplicates()
+    overlap: Overlap = Overlap()
+    shards: Shards = Shards()
+
+    @classmethod
+    def load(cls, config: Path | None = None, overrides: Sequence[str] = ()) -> "Settings":
+        """Reads the settings and puts the rest of the files (Dask's own keys) into force.
+
+        config: a Dask configuration file. overrides: `key=value` strings, keys dotted, values YAML.
+        Raises UserError for a missing or unreadable file, an unknown key, or a value of the wrong type.
+        """
+        if config is not None and not config.is_file():
+            raise UserError(f"{config}: no such file (--config)")
+        paths = [defaults_file(), *dask.config.paths, *([config] if config else [])]
+        try:
+            collected = dask.config.collect(paths=[str(p) for p in paths])
+        except (ValueError, OSError) as error:
+            raise UserError(f"{config or 'Dask configuration'}: {' '.join(str(error).split())}") from error
+        dask.config.update(dask.config.config, collected)
+        values = collected.get(KEY)
+        if not isinstance(values, dict):
+            raise UserError(f"'{KEY}' must be a mapping of settings, found {values!r}")
+        for override in overrides:
+            _set(values, override)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UserError(_explain(error)) from error
+
+
+def defaults_file() -> Path:
+    """`dask_config.yaml` as shipped: beside this module in a wheel, one level up in a checkout."""
+    beside = Path(__file__).with_name("dask_config.yaml")
+    return beside if beside.exists() else Path(__file__).parent.parent / "dask_config.yaml"
+
+
+def fingerprint(value: Any) -> str:
+    """A stable hash of any JSON value: 32 hexadecimal digits of BLAKE2b over its canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {override}: expected key=value, as in --set links.min_karma=5")
+    try:
+        value = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is not valid YAML") from error
+    *parents, last = key.strip().removeprefix(f"{KEY}.").split(".")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise UserError(f"--set {override}: '{parent}' is not a group of settings")
+    section[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = ".".join([KEY, *map(str, item["loc"])])
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown setting {name}")
+        else:
+            problems.append(f"{name}: {item['msg'].lower()}, found {item['input']!r}")
+    return "; ".join(problems) + " (dask_config.yaml explains every setting)"

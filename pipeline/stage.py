@@ -1,0 +1,1 @@
+"""What a stage is, and how one is mapped over partitions on Dask."""
