@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.errors import UserError
 
 KEY = "pipeline"
+DEFAULTS = Path(__file__).with_name("dask_config.yaml")
 PACE = "pace"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -191,7 +192,7 @@ class Settings(Section):
         """
         if config is not None and not config.is_file():
             raise UserError(f"{config}: no such file (--config)")
-        paths = [defaults_file(), *dask.config.paths, *([config] if config else [])]
+        paths = [DEFAULTS, *dask.config.paths, *([config] if config else [])]
         try:
             collected = dask.config.collect(paths=[str(p) for p in paths])
         except (ValueError, OSError) as error:
@@ -206,12 +207,6 @@ class Settings(Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UserError(_explain(error)) from error
-
-
-def defaults_file() -> Path:
-    """`dask_config.yaml` as shipped: beside this module in a wheel, one level up in a checkout."""
-    beside = Path(__file__).with_name("dask_config.yaml")
-    return beside if beside.exists() else Path(__file__).parent.parent / "dask_config.yaml"
 
 
 def fingerprint(value: Any) -> str:
