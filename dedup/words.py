@@ -6,6 +6,7 @@ points: a character that is not alphanumeric separates words, any other becomes 
 İ, whose lower case is an i and a combining dot, becomes i.
 """
 
+import hashlib
 from functools import lru_cache
 
 import numpy as np
@@ -31,6 +32,11 @@ CHARACTERS = _Characters()
 def normalize(text: str) -> str:
     """The words of a text, joined by single spaces. Idempotent; empty for a text without words."""
     return " ".join(text.translate(CHARACTERS).split())
+
+
+def text_hash(text: str) -> bytes:
+    """128-bit BLAKE2b of the normalised text: equal for exact copies up to case and punctuation."""
+    return hashlib.blake2b(normalize(text).encode(), digest_size=16).digest()
 
 
 @lru_cache(maxsize=1 << 16)

@@ -1,0 +1,101 @@
+"""MinHash signatures (Broder 1997) of word shingles, equal bit for bit to those of datasketch 2.
+
+A shingle is `shingle` consecutive words; a text shorter than that has one shingle of what it has, a text
+without words has none. Its 32-bit hash is made of the 64-bit hashes w₁…wₖ of its words (`dedup.words`):
+
+    (w₁·Mᵏ⁻¹ + w₂·Mᵏ⁻² + … + wₖ) mod 2⁶⁴,   finalised by `mix`, upper 32 bits,     M = MULTIPLIER
+
+so a window rolls over the words and no string is built. These hashes are what datasketch permutes (scheme
+"affine32"): `MinHash(num_perm=128, seed=1, hashfunc=int)` fed with `shingle_hashes(text)` has the
+`hashvalues` that `signatures` gives.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from datasketch import LeanMinHash, MinHash
+from numpy.typing import NDArray
+
+from dedup.words import word_hashes
+
+MULTIPLIER = 0x9E3779B97F4A7C15
+SCHEME = "affine32"
+_AT_ONCE = 4096  # shingles permuted in one step: 2 MiB for 128 permutations
+
+
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The 64-bit finaliser of MurmurHash3 (Appleby): a bijection that spreads every bit over all bits."""
+    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return values ^ (values >> np.uint64(33))
+
+
+def shingle_hashes(text: str, *, shingle: int = 5) -> NDArray[np.uint32]:
+    """The 32-bit hash of every shingle of a text, in order, repeats included: shape (shingles,), uint32."""
+    if shingle < 1:
+        raise ValueError(f"a shingle has at least one word, found shingle={shingle}")
+    words = word_hashes(text)
+    size = min(shingle, len(words))
+    if not size:
+        return np.empty(0, np.uint32)
+    rolled = np.zeros(len(words) - size + 1, np.uint64)
+    for start in range(size):
+        rolled = rolled * np.uint64(MULTIPLIER) + words[start : start + len(rolled)]
+    return (mix(rolled) >> np.uint64(32)).astype(np.uint32)
+
+
+def signatures(
+    texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
+) -> NDArray[np.uint32]:
+    """MinHash signatures: shape (texts, num_perm), uint32; a text without words has 2³²-1 everywhere.
+
+    texts: strings, or an Arrow array of strings without nulls. Raises UnicodeEncodeError for a string that is
+    not valid Unicode (lone surrogates), ValueError for a null.
+    """
+    return sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)[0]
+
+
+def sketch(
+    texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """`signatures` of the texts, and how many shingles each has: shape (texts,), int64, repeats included."""
+    if not isinstance(texts, pa.Array | pa.ChunkedArray):
+        texts = pa.array(texts, pa.large_string())
+    if texts.null_count:
+        raise ValueError(f"texts must not be null, found {texts.null_count} null of {len(texts)}")
+    empty = MinHash(num_perm=num_perm, seed=seed, hashfunc=int, scheme=SCHEME)
+    rows = np.empty((len(texts), num_perm), np.uint32)
+    counts = np.empty(len(texts), np.int64)
+    for row, text in enumerate(texts):
+        hashes = shingle_hashes(text.as_py(), shingle=shingle)
+        counts[row] = len(hashes)
+        minhash = empty.copy()
+        distinct = np.unique(hashes)
+        for start in range(0, len(distinct), _AT_ONCE):
+            minhash.update_batch(distinct[start : start + _AT_ONCE])
+        rows[row] = minhash.hashvalues
+    return rows, counts
+
+
+def to_datasketch(row: NDArray[np.uint32], *, seed: int = 1) -> LeanMinHash:
+    """A row of `signatures` as datasketch's own object, for its `jaccard`, `MinHashLSH` and the rest."""
+    return LeanMinHash(seed=seed, hashvalues=row, scheme=SCHEME)
+
+
+def to_bytes(rows: NDArray[np.uint32]) -> pa.Array:
+    """Signatures as an Arrow binary column, num_perm · 4 bytes each, little-endian."""
+    width = rows.shape[1] * 4
+    data = pa.py_buffer(np.ascontiguousarray(rows, "<u4"))
+    return pa.Array.from_buffers(pa.binary(width), len(rows), [None, data]).cast(pa.binary())
+
+
+def from_bytes(column: pa.Array | pa.ChunkedArray, num_perm: int) -> NDArray[np.uint32]:
+    """`to_bytes` undone: shape (rows, num_perm), uint32, read-only."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    data = b"".join(value for chunk in chunks for value in chunk.to_pylist())
+    if len(data) != len(column) * num_perm * 4:
+        raise ValueError(
+            f"signatures of {num_perm} permutations have {num_perm * 4} bytes each, found others"
+        )
+    return np.frombuffer(data, "<u4").reshape(len(column), num_perm)
