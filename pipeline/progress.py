@@ -1,0 +1,114 @@
+"""What a user sees of a running batch: a bar with rates, time left and outcomes; one line a stage elsewhere.
+
+Workers report single rows through Dask's event log (`tick`), so that a stage of few and long partitions moves
+too. Without a terminal there is one line when a stage ends.
+"""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from distributed import Client, get_worker
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from pipeline.partitions import Counts
+
+TOPIC = "pipeline"
+INTERVAL = 0.5  # seconds between two events of a worker process
+
+_pending: Counter[str] = Counter()
+_lock = threading.Lock()
+_sent = 0.0
+
+
+def tick(stage: str, reason: str) -> None:
+    """In a worker: one more row of `stage` with this outcome. Sent at most every INTERVAL seconds."""
+    global _sent
+    with _lock:
+        _pending[reason] += 1
+        if time.monotonic() - _sent < INTERVAL:
+            return
+        _sent = time.monotonic()
+        counts = dict(_pending)
+        _pending.clear()
+    get_worker().log_event(TOPIC, {"stage": stage, "counts": counts})
+
+
+class StageProgress:
+    """How far one stage is: partitions, and rows by outcome."""
+
+    def __init__(self, name: str, bars: Bars, total: int, done: int) -> None:
+        self.name = name
+        self.bars = bars
+        self.started = time.monotonic()
+        self.live: Counter[str] = Counter()
+        self.settled: Counter[str] = Counter()
+        self.task = bars.add_task(name, total=total, completed=done, outcomes="")
+
+    def advance(self, counts: Counts) -> None:
+        """One more partition is committed, with these counts."""
+        for reasons in counts.values():
+            self.settled.update(reasons)
+        self.bars.update(self.task, advance=1, outcomes=self._outcomes())
+
+    def show(self, counts: dict[str, int]) -> None:
+        """Rows that workers reported before their partition is committed."""
+        self.live.update(counts)
+        self.bars.update(self.task, outcomes=self._outcomes())
+
+    def _outcomes(self) -> str:
+        counts = max(self.settled, self.live, key=Counter.total)
+        rate = counts.total() / max(time.monotonic() - self.started, 1e-3)
+        shown = "  ".join(f"{reason} {count:,}" for reason, count in counts.most_common(5))
+        return f"{rate:,.0f}/s  {shown}" if counts else ""
+
+
+class Progress:
+    """The terminal of a run."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.console = Console(stderr=True)
+        self.current: StageProgress | None = None
+        if self.console.is_terminal:
+            client.subscribe_topic(TOPIC, self._event)
+
+    @contextmanager
+    def stage(self, name: str, *, total: int, done: int = 0) -> Iterator[StageProgress]:
+        """Shows a stage of `total` partitions, `done` of which were committed before, in the block."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description:<16}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[outcomes]}"),
+        )
+        with Bars(*columns, console=self.console, disable=not self.console.is_terminal) as bars:
+            self.current = StageProgress(name, bars, total, done)
+            try:
+                yield self.current
+            finally:
+                stage, self.current = self.current, None
+        if not self.console.is_terminal:
+            seconds = time.monotonic() - stage.started
+            print(f"{name}: {total - done} partitions in {seconds:.1f} s  {stage._outcomes()}", file=sys.stderr)
+
+    def _event(self, event: tuple[float, dict[str, Any]]) -> None:
+        stage = self.current
+        if stage is not None and event[1]["stage"] == stage.name:
+            stage.show(event[1]["counts"])
