@@ -1,0 +1,68 @@
+"""The report of a batch: its funnel as a picture and a table, and how it was made. One self-contained page."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import jinja2
+import yaml
+
+from pipeline import funnel
+from pipeline.partitions import Counts
+from pipeline.stage import Run
+from pipeline.tables import OK
+
+WIDTH = 1000  # of the picture's bars, in SVG units
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One stage in the picture: segments of (reason, count, x, width), what goes on first."""
+
+    stage: str
+    given: int
+    kept: int
+    segments: list[tuple[str, int, float, float]]
+
+
+def write(run: Run, counts: Counts) -> None:
+    """Writes reports/<batch>/report.html and funnel.json."""
+    directory = f"reports/{run.batch}"
+    run.corpus.write_json(f"{directory}/funnel.json", {"funnel": funnel.rows(run.batch, counts)})
+    run.corpus.write_text(f"{directory}/report.html", render(run, counts))
+
+
+def render(run: Run, counts: Counts) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    settings: dict[str, Any] = run.settings.model_dump(mode="json")
+    settings.pop("cluster")
+    settings["fetch"].pop("contact")
+    names = ("webtext-pipeline", "trafilatura", "langdetect", "datasketch", "tiktoken", "pyarrow", "dask")
+    return environment.get_template("batch.html").render(
+        batch=run.batch,
+        corpus=run.corpus.id,
+        bars=bars(counts),
+        width=WIDTH,
+        rows=funnel.rows(run.batch, counts),
+        versions={name: version(name) for name in names},
+        settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
+        contamination=run.corpus.exists(f"reports/{run.batch}/contamination.html"),
+    )
+
+
+def bars(counts: Counts) -> list[Bar]:
+    """The funnel as bars, all on the scale of the stage that was given most."""
+    largest = max((sum(reasons.values()) for reasons in counts.values()), default=0) or 1
+    result = []
+    for stage, reasons in counts.items():
+        x = 0.0
+        segments = []
+        for row in funnel.rows("", {stage: {OK: 0, **reasons}}):
+            width = WIDTH * row["count"] / largest
+            segments.append((row["reason"], row["count"], x, width))
+            x += width
+        result.append(Bar(stage, sum(reasons.values()), reasons.get(OK, 0), segments))
+    return result

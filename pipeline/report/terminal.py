@@ -1,0 +1,78 @@
+"""Tables on the terminal: the funnel, the closing lines of a run, and what a dry run would do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from pipeline import funnel
+from pipeline.corpus import Corpus
+from pipeline.partitions import Counts, Table
+from pipeline.settings import Settings
+from pipeline.tables import OK
+
+
+def funnel_table(batch: str, counts: Counts) -> Grid:
+    """The funnel of a batch: for each stage what it was given, what went on, and why the rest did not."""
+    grid = Grid(title=f"batch {batch}", title_justify="left")
+    grid.add_column("stage")
+    grid.add_column("in", justify="right")
+    grid.add_column("out", justify="right")
+    grid.add_column("dropped", overflow="fold")
+    for stage, reasons in counts.items():
+        dropped = [
+            f"{row['reason']} {row['count']:,}"
+            for row in funnel.rows(batch, {stage: reasons})
+            if row["reason"] != OK
+        ]
+        grid.add_row(stage, f"{sum(reasons.values()):,}", f"{reasons.get(OK, 0):,}", ", ".join(dropped))
+    return grid
+
+
+def closing(console: Console, corpus: Corpus, batch: str) -> None:
+    """The last lines of a run: the funnel, and where shards and report lie."""
+    counts = funnel.funnel(corpus, batch)
+    console.print(funnel_table(batch, counts))
+    record = corpus.batches().get(batch, {})
+    if record.get("state") == "committed":
+        lines = {
+            "shards": [f"shards/train/{batch}", f"shards/heldout/{batch}"],
+            "report": [f"reports/{batch}/report.html"],
+        }
+    else:
+        lines = {"stopped after": [next(reversed(counts), "nothing")]}
+    for name, values in lines.items():
+        for value in values:
+            shown = f"{corpus.url.rstrip('/')}/{value}" if "/" in value else value
+            console.print(f"{name:<8} {shown}", soft_wrap=True, highlight=False)
+
+
+def plan(
+    console: Console,
+    inputs: Sequence[Mapping[str, Any]],
+    corpus_url: str,
+    batch: str,
+    settings: Settings,
+    stages: Mapping[str, str],
+) -> None:
+    """What a run would do. stages: name -> the table that it makes."""
+    corpus = Corpus(corpus_url)
+    exists = corpus.exists("corpus.json")
+    record = corpus.batches().get(batch) if exists else None
+    state = record["state"] if record else "new"
+    console.print(f"corpus   {corpus_url} ({'exists' if exists else 'would be made'})", highlight=False)
+    console.print(f"batch    {batch} ({state})", highlight=False)
+    for item in inputs:
+        console.print(f"input    {item['path']} ({item['bytes']:,} bytes)", soft_wrap=True, highlight=False)
+    defaults = Settings().model_dump()
+    for section, values in settings.model_dump().items():
+        for key, value in values.items():
+            if value != defaults[section][key]:
+                console.print(f"setting  {section}.{key} = {value!r}", soft_wrap=True, highlight=False)
+    for stage, table in stages.items():
+        done = exists and Table(corpus, table, batch).sealed() is not None
+        console.print(
+            f"stage    {stage} ({'done' if done or state == 'committed' else 'to do'})", highlight=False
+        )
+    console.print("nothing was written (--dry-run)", highlight=False)
