@@ -192,15 +192,16 @@ class Settings(Section):
         """
         if config is not None and not config.is_file():
             raise UserError(f"{config}: no such file (--config)")
-        paths = [DEFAULTS, *dask.config.paths, *([config] if config else [])]
+        paths = [*map(str, dask.config.paths), *([str(config)] if config else [])]
         try:
-            collected = dask.config.collect(paths=[str(p) for p in paths])
-        except (ValueError, OSError) as error:
+            collected = dask.config.collect(paths=paths)
+            dask.config.update(dask.config.config, dask.config.collect(paths=[str(DEFAULTS), *paths]))
+        except ValueError as error:
             raise UserError(f"{config or 'Dask configuration'}: {' '.join(str(error).split())}") from error
-        dask.config.update(dask.config.config, collected)
-        values = collected.get(KEY)
+        values = collected.get(KEY) or {}
         if not isinstance(values, dict):
             raise UserError(f"'{KEY}' must be a mapping of settings, found {values!r}")
+        values = {name: section for name, section in values.items() if section is not None}
         for override in overrides:
             _set(values, override)
         try:
