@@ -1,4 +1,4 @@
-"""Locality-sensitive hashing (Indyk and Motwani 1998) of MinHash signatures: from documents to candidate pairs.
+"""Locality-sensitive hashing (Indyk and Motwani 1998) of MinHash signatures: documents to candidate pairs.
 
 A signature is cut into `bands` of `rows` values; documents that agree on a whole band share a bucket. Two
 documents of Jaccard similarity s share at least one with probability 1-(1-sʳ)ᵇ. Exact copies share one bucket
@@ -16,7 +16,7 @@ HUBS = 16  # distinct texts of a bucket that all its others are compared with
 
 
 def parameters(threshold: float, num_perm: int = 128) -> tuple[int, int]:
-    """Bands and rows that datasketch's optimiser finds for a threshold, false positives and negatives weighing
+    """Bands and rows of datasketch's optimiser for a threshold, false positives and negatives weighing
     the same: (14, 9) for 0.7 and 128 permutations.
     """
     lsh = MinHashLSH(threshold=threshold, num_perm=num_perm)
