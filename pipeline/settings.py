@@ -88,6 +88,7 @@ class Fetch(Section):
     max_crawl_delay: Seconds = pace(30.0)
     max_retry_after: Seconds = pace(120.0)
     retries: Annotated[int, Field(ge=0)] = pace(2)
+    backoff: Seconds = pace(2.0)
     host_failures: Count = pace(5)
     robots: bool = True
     robots_timeout: Seconds = pace(10.0)

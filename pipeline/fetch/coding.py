@@ -1,0 +1,71 @@
+"""Content codings undone in bounded steps: whatever a stream expands to, at most a piece of it is in memory.
+
+Only gzip and deflate are advertised: the standard library decompresses both with a bound on the output.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pipeline.fetch.outcome import Failure
+
+ACCEPT_ENCODING = "gzip, deflate"
+PIECE = 64 * 1024  # bytes
+MAX_CODINGS = 3  # a server that compresses twice is odd; one that goes on and on is hostile
+
+
+def decoded(chunks: Iterable[bytes], content_encoding: str | None) -> Iterator[bytes]:
+    """The content of a body whose encoded bytes are `chunks`; pieces of at most PIECE bytes when compressed.
+
+    Raises Failure("decode_error") for a coding that is unknown, corrupt or ends early.
+    """
+    names = [name.strip().lower() for name in (content_encoding or "").split(",")]
+    codings = [name for name in names if name not in ("", "identity", "none")]
+    if len(codings) > MAX_CODINGS:
+        raise Failure("decode_error", f"{len(codings)} content codings")
+    stream = iter(chunks)
+    for coding in reversed(codings):
+        if coding in ("gzip", "x-gzip"):
+            stream = _inflated(stream, _gzip_member)
+        elif coding == "deflate":
+            stream = _inflated(stream, _deflate_stream)
+        else:
+            raise Failure("decode_error", f"content coding {coding[:40]!r}")
+    return stream
+
+
+def _gzip_member(_: bytes) -> Any:
+    return zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+
+def _deflate_stream(data: bytes) -> Any:
+    """A zlib stream, or the raw one that many servers send in its place (RFC 9110, section 8.4.1.2)."""
+    has_header = data[0] & 0x0F == 8 and (len(data) == 1 or int.from_bytes(data[:2], "big") % 31 == 0)
+    return zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
+
+
+def _inflated(chunks: Iterator[bytes], start: Callable[[bytes], Any]) -> Iterator[bytes]:
+    """All members of a stream (RFC 1952, section 2.2); what follows the last is read and ignored, as gzip does."""
+    stream = None
+    complete = ignoring = False
+    for chunk in chunks:
+        data = b"" if ignoring else chunk
+        while data:
+            stream = stream or start(data)
+            try:
+                piece = stream.decompress(data, PIECE)
+            except zlib.error as error:
+                if not complete:
+                    raise Failure("decode_error", str(error)) from error
+                ignoring = True
+                break
+            if piece:
+                yield piece
+            data = stream.unconsumed_tail
+            if stream.eof:
+                complete, data, stream = True, stream.unused_data, None
+    if stream is not None and not ignoring:
+        if rest := stream.flush():  # a few matches at most: all input was consumed
+            yield rest
+        if not (stream.eof or complete):
+            raise Failure("decode_error", "the compressed stream ends early")

@@ -1,0 +1,48 @@
+"""What can become of a link: the names, and the exception that carries one."""
+
+from typing import Final
+
+REASONS: Final[dict[str, str]] = {
+    "ok": "stored whole, of a wanted content type",
+    "invalid_url": "not an http(s) URL that a browser could open",
+    "port_refused": "a port on which no web site is served to strangers",
+    "address_refused": "a host with an address that is not globally routable",
+    "dns_error": "the name does not resolve",
+    "connect_error": "no address accepted a connection",
+    "tls_error": "no trusted TLS session",
+    "timeout": "no byte for `read_timeout`, or not complete within `deadline`",
+    "connection_reset": "closed by the server before the response was complete",
+    "protocol_error": "not a well-formed HTTP/1 response",
+    "headers_too_large": "more than 128 KiB or 100 lines of headers",
+    "too_large": "more than `max_bytes`, encoded or decoded; stored up to the cap, not extracted",
+    "decode_error": "the content coding is unknown, corrupt or ends early",
+    "content_type": "not one of `content_types`, by its header or by its first bytes",
+    "empty_body": "no bytes",
+    "robots_disallowed": "robots.txt forbids it",
+    "robots_unreachable": "robots.txt failed (5xx, 429, network): taken as forbidden, RFC 9309 section 2.3.1.4",
+    "too_many_redirects": "more than `max_redirects`, or a loop",
+    "redirect_refused": "a redirect to something that is not an http(s) URL",
+    "http_1xx": "an interim status as the last one",
+    "http_3xx": "a redirect status without a location",
+    "http_4xx": "status 400 to 499",
+    "http_5xx": "status 500 to 599, after retries of 503",
+    "http_9xx": "a status of no class (600 to 999)",
+    "host_failing": "not tried: the host failed `host_failures` times in a row",
+    "deferred": "not tried within `batch_time`",
+    "error": "a fault of the crawler, logged with its traceback",
+}
+
+
+class Failure(Exception):
+    """An exchange that ends here. reason: a key of REASONS. retry: another attempt may succeed."""
+
+    def __init__(self, reason: str, detail: str, *, retry: bool = False) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.retry = retry
+
+
+def http_reason(status: int) -> str:
+    """The reason for a final status that is not 2xx."""
+    return f"http_{status // 100 if status < 600 else 9}xx"

@@ -1,0 +1,331 @@
+"""The links of a partition, politely asked for one by one, each to exactly one outcome."""
+
+import logging
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import UserError
+from pipeline.fetch import robots
+from pipeline.fetch.client import REDIRECTS, Client, Response
+from pipeline.fetch.guard import Guard
+from pipeline.fetch.outcome import Failure, http_reason
+from pipeline.fetch.politeness import retry_after
+from pipeline.fetch.schedule import Host, Schedule, Visit
+from pipeline.fetch.target import parse
+from pipeline.fetch.warc import WarcFile
+from pipeline.settings import Fetch
+from pipeline.tables import OK, PAGES
+
+logger = logging.getLogger(__name__)
+
+_OVERLOAD = (429, 503)
+_HOST_FAILURES = frozenset(
+    {"connect_error", "connection_reset", "dns_error", "protocol_error", "timeout", "tls_error"}
+)
+_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.\S+")
+
+
+def check(settings: Fetch) -> None:
+    """Raises UserError for settings with which nothing may start."""
+    contact = settings.contact
+    if not contact:
+        raise UserError(
+            "fetch.contact is not set: give an e-mail address or a URL at which a webmaster reaches you "
+            "(--set fetch.contact=you@example.org)"
+        )
+    if not _CONTACT.fullmatch(contact):
+        raise UserError(f"fetch.contact: expected an e-mail address or an http(s) URL, found {contact!r}")
+    agent = user_agent(settings)
+    if contact not in agent or not agent.isascii() or not agent.isprintable():
+        raise UserError(f"fetch.user_agent: expected printable ASCII with {{contact}} in it, found {agent!r}")
+    if not re.match(r"[A-Za-z_-]+(?=/|\s|$)", agent):
+        raise UserError(
+            f"fetch.user_agent: expected to begin with a name as in robots.txt (a-z, _, -), found {agent!r}"
+        )
+    try:
+        Guard(settings.allow_networks, {}).close()
+    except ValueError as error:
+        raise UserError(f"fetch.allow_networks: {error}") from error
+    try:
+        Guard((), settings.connect_to).close()
+    except ValueError as error:
+        raise UserError(f"fetch.connect_to: {error}") from error
+
+
+def user_agent(settings: Fetch) -> str:
+    """The User-Agent header."""
+    return settings.user_agent.replace("{contact}", settings.contact or "")
+
+
+def fetch(
+    links: pa.Table,
+    settings: Fetch,
+    warc: Path,
+    *,
+    batch: str,
+    on_outcome: Callable[[str], None] | None = None,
+) -> tuple[pa.Table, Counter[str]]:
+    """Fetches links and stores every exchange.
+
+    links: rows of tables.LINKS, all of the hosts that occur in them. warc: the .warc.gz to write. on_outcome: is
+    called with the reason of each link as it comes, from many threads. Returns tables.PAGES, a row for each link
+    in the order of `links`, and the number of links by reason (outcome.REASONS).
+
+    A redirect to another host joins that host's queue, with its robots.txt and spacing; a host that belongs to
+    another process's partition may thereby be asked by both, each keeping the spacing.
+    Memory: a row for each link, the rules of each host, and at most 1 MiB a thread of bodies.
+    Raises UserError as `check` does, and OSError if the WARC cannot be written.
+    """
+    check(settings)
+    with WarcFile(warc, _info(settings, batch)) as file:
+        crawl = _Crawl(links, settings, file, warc.name, on_outcome)
+        crawl.run()
+    return crawl.table(), crawl.counts
+
+
+class _Crawl:
+    """The state that the threads of one fetch share."""
+
+    def __init__(
+        self,
+        links: pa.Table,
+        settings: Fetch,
+        warc: WarcFile,
+        name: str,
+        on_outcome: Callable[[str], None] | None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._links = links.select(["link_id", "url", "karma", "raw_url"]).to_pylist()
+        self._rows: list[dict[str, Any] | None] = [None] * len(self._links)
+        self._settings = settings
+        self._warc = warc
+        self._name = name
+        self._on_outcome = on_outcome
+        agent = user_agent(settings)
+        self._product = re.split(r"[/\s]", agent, maxsplit=1)[0]
+        self._client = Client(settings, agent)
+        self._schedule = Schedule(settings, until=time.monotonic() + settings.batch_time)
+        self._lock = threading.Lock()
+        self._broken: BaseException | None = None
+
+    def run(self) -> None:
+        visits = []
+        for row, link in enumerate(self._links):
+            try:
+                target = _target(link)
+            except Failure as failure:
+                self._record(row, {"reason": failure.reason, "detail": failure.detail})
+                continue
+            visits.append(Visit(row, target, target.origin, seen={target.url}))
+        self._schedule.add(visits)
+        count = min(self._settings.threads, len(visits))
+        threads = [threading.Thread(target=self._work, name=f"fetch-{n}", daemon=True) for n in range(count)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            self._schedule.stop()
+            self._client.close()
+        if self._broken:
+            raise self._broken
+
+    def table(self) -> pa.Table:
+        """The outcomes as tables.PAGES."""
+        return pa.Table.from_pylist([row or {} for row in self._rows], schema=PAGES)
+
+    def _work(self) -> None:
+        try:
+            while turn := self._schedule.take():
+                host, visit = turn
+                self._turn(host, visit)
+                self._schedule.release(host)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that called `run`
+            self._broken = error
+            self._schedule.stop()
+
+    def _turn(self, host: Host, visit: Visit) -> None:
+        """Takes a visit as far as one request does."""
+        if time.monotonic() >= self._schedule.until:
+            return self._fail(visit, Failure("deferred", "the partition's batch_time is over"))
+        if host.pace.failing:
+            return self._fail(visit, Failure("host_failing", f"{host.pace.failures} failures in a row"))
+        if visit.row is not None and self._settings.robots:
+            rules = host.rules.get(visit.target.origin)
+            if rules is None:
+                held = self._schedule.hold(host, visit)
+                if held is None:
+                    return None
+                visit = held
+            elif refused := rules.check(visit.target.url, self._product):
+                return self._fail(visit, refused)
+        if not host.pace.claim(time.monotonic()):
+            return self._schedule.again(visit)
+        try:
+            return self._ask(host, visit)
+        except OSError:  # of the disk: those of the network are outcomes
+            raise
+        except Exception as error:
+            logger.exception("%s", visit.target.url)
+            return self._fail(visit, Failure("error", repr(error)[:300]))
+
+    def _ask(self, host: Host, visit: Visit) -> None:
+        """One request, and what follows from its response."""
+        response = self._get(visit)
+        with response.body:
+            if response.contacted:
+                host.pace.touched(response.touched)
+            visit.seconds += response.seconds
+            stored = self._warc.add(response) if response.status is not None else None
+            if self._try_again(host, visit, response):
+                self._schedule.again(visit)
+            elif visit.row is None:
+                self._robots(visit, response)
+            else:
+                self._page(visit, response, stored)
+
+    def _get(self, visit: Visit) -> Response:
+        if visit.row is None:
+            seconds, size, types = self._settings.robots_timeout, self._settings.robots_max_bytes, None
+        else:
+            seconds, size = self._settings.deadline, self._settings.max_bytes
+            types = self._settings.content_types
+        return self._client.get(
+            visit.target, seconds=seconds - visit.seconds, max_bytes=size, content_types=types
+        )
+
+    def _try_again(self, host: Host, visit: Visit, response: Response) -> bool:
+        """Keeps the host's books, and tells whether the same URL shall be asked for once more."""
+        failure, status = response.failure, response.status
+        overload = status in _OVERLOAD
+        if overload or (status or 0) >= 500 or (failure and failure.reason in _HOST_FAILURES):
+            host.pace.failures += 1
+        elif status is not None:
+            host.pace.failures = 0
+        if overload:
+            host.pace.overloaded()
+        elif not (failure and failure.retry):
+            return False
+        host.pace.back_off(visit.attempts, retry_after(response.header("retry-after")))
+        visit.attempts += 1
+        limit = self._settings.deadline if visit.row is not None else self._settings.robots_timeout
+        return visit.attempts <= self._settings.retries and visit.seconds < limit
+
+    def _robots(self, visit: Visit, response: Response) -> None:
+        location = response.header("location") if response.status in REDIRECTS else None
+        if location is None:
+            self._schedule.decide(
+                visit.origin, robots.read(response, self._product, redirected=visit.hops > 0)
+            )
+            return
+        visit.hops += 1
+        try:
+            visit.target = visit.target.join(location)
+        except Failure:
+            visit.hops = robots.MAX_REDIRECTS + 1
+        if visit.hops > robots.MAX_REDIRECTS:
+            self._schedule.decide(visit.origin, robots.ALLOW_ALL)
+        else:
+            self._schedule.again(visit)
+
+    def _page(self, visit: Visit, response: Response, stored: tuple[int, int] | None) -> None:
+        location = response.header("location") if response.status in REDIRECTS else None
+        reason = self._follow(visit, location) if location is not None else _verdict(response)
+        if reason is None:
+            self._schedule.again(visit)
+            return
+        row = {
+            "reason": reason.reason,
+            "detail": reason.detail or None,
+            "final_url": response.target.url,
+            "status": response.status,
+            "content_type": response.content_type,
+            "charset": response.charset,
+            "n_bytes": response.n_bytes if stored else None,
+            "truncated": response.truncated is not None,
+            "fetched": response.fetched,
+            "seconds": visit.seconds,
+        }
+        if stored:
+            row |= {"warc": self._name, "warc_offset": stored[0], "warc_length": stored[1]}
+        self._end(visit, row)
+
+    def _follow(self, visit: Visit, location: str) -> Failure | None:
+        """Turns a visit to its redirect's target, or tells why not."""
+        if visit.hops >= self._settings.max_redirects:
+            return Failure("too_many_redirects", f"more than {self._settings.max_redirects}")
+        try:
+            target = visit.target.join(location)
+        except Failure as failure:
+            return failure
+        if target.url in visit.seen:
+            return Failure("too_many_redirects", f"a loop at {target.url[:200]}")
+        if visit.seconds >= self._settings.deadline:
+            return Failure("timeout", "not complete within the deadline")
+        visit.hops += 1
+        visit.seen.add(target.url)
+        visit.target = target
+        return None
+
+    def _fail(self, visit: Visit, failure: Failure) -> None:
+        """Ends a visit without a response."""
+        if visit.row is None:
+            self._schedule.decide(visit.origin, robots.unreachable(failure, redirected=visit.hops > 0))
+            return
+        row = {"reason": failure.reason, "detail": failure.detail, "final_url": visit.target.url}
+        self._end(visit, row | {"seconds": visit.seconds or None})
+
+    def _end(self, visit: Visit, row: dict[str, Any]) -> None:
+        if visit.row is not None:
+            self._record(visit.row, row)
+            self._schedule.close()
+
+    def _record(self, index: int, row: dict[str, Any]) -> None:
+        link = self._links[index]
+        keys = {"doc_id": link["link_id"], "url": link["url"], "karma": link["karma"], "truncated": False}
+        with self._lock:
+            self._rows[index] = keys | row
+            self.counts[row["reason"]] += 1
+        if self._on_outcome:
+            self._on_outcome(row["reason"])
+
+
+def _target(link: dict[str, Any]) -> Any:
+    """What to ask for: the URL as posted or, where that lacks its scheme or worse, the canonical one."""
+    try:
+        return parse(link["raw_url"] or "")
+    except Failure:
+        return parse(link["url"] or "")
+
+
+def _verdict(response: Response) -> Failure:
+    """The outcome of a final response."""
+    if response.status is None or 200 <= response.status < 300:
+        if response.failure:
+            return response.failure
+        if not response.n_bytes:
+            return Failure("empty_body", "")
+        return Failure(OK, "")
+    return Failure(http_reason(response.status), response.status_line)
+
+
+def _info(settings: Fetch, batch: str) -> dict[str, str]:
+    """The fields of the warcinfo record."""
+    agent = user_agent(settings)
+    return {
+        "software": agent.partition(" ")[0],
+        "format": "WARC File Format 1.1",
+        "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
+        "robots": "obey" if settings.robots else "ignore",
+        "http-header-user-agent": agent,
+        "operator": settings.contact or "",
+        "isPartOf": batch,
+    }

@@ -1,0 +1,118 @@
+"""How often a host is asked: spacing, crawl-delay, Retry-After, back-off, and when it is left alone.
+
+A host is a name, whatever the scheme and port. Spacing is counted from when the last request had been sent to
+the host, so that the host sees it too. Nothing here makes a host faster again within a partition.
+"""
+
+import email.utils
+import math
+import random
+import re
+import threading
+import time
+from datetime import UTC, datetime
+
+from pipeline.settings import Fetch
+
+
+class Clock:
+    """When each host may be asked next, in seconds of `time.monotonic()`. Shared by all fetches of a process.
+
+    So two partitions of one process cannot hurry a host between them, be it by a redirect from one to the other.
+    """
+
+    _SWEEP = 100_000  # hosts, about 100 bytes each
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def due(self, host: str) -> float:
+        """The next time for a host; in the past if it may be asked now."""
+        with self._lock:
+            return self._due.get(host, 0.0)
+
+    def claim(self, host: str, now: float, gap: float) -> bool:
+        """Takes the turn, if it is due; the next one is at least `gap` away."""
+        with self._lock:
+            if self._due.get(host, 0.0) > now:
+                return False
+            if len(self._due) > self._SWEEP:
+                self._due = {name: due for name, due in self._due.items() if due > now}
+            self._due[host] = now + gap
+            return True
+
+    def delay(self, host: str, until: float) -> None:
+        """Not before `until`; never earlier than said before."""
+        with self._lock:
+            self._due[host] = max(self._due.get(host, 0.0), until)
+
+
+CLOCK = Clock()
+
+
+class Pace:
+    """The manners towards one host."""
+
+    def __init__(self, host: str, settings: Fetch) -> None:
+        self.host = host
+        self.failures = 0  # in a row
+        self._settings = settings
+        self._gap = settings.spacing
+        self._random = random.Random(host)
+
+    @property
+    def failing(self) -> bool:
+        """True when the host is left alone for the rest of the partition."""
+        return self.failures >= self._settings.host_failures
+
+    def due(self) -> float:
+        """When the next request may start (`time.monotonic()`)."""
+        return CLOCK.due(self.host)
+
+    def claim(self, now: float) -> bool:
+        """Takes the turn for a request that starts now, if it is due."""
+        return CLOCK.claim(self.host, now, self._gap)
+
+    def touched(self, when: float) -> None:
+        """The host last heard from us at `when`."""
+        CLOCK.delay(self.host, when + self._gap)
+
+    def crawl_delay(self, seconds: float) -> None:
+        """robots.txt asks for this spacing; honoured up to `max_crawl_delay`, at which a stricter host is asked."""
+        self._gap = max(self._gap, min(seconds, self._settings.max_crawl_delay))
+
+    def overloaded(self) -> None:
+        """A 429 or 503: half as often from now on, down to one request per `max_crawl_delay`."""
+        slower = max(2 * self._gap, self._settings.backoff)
+        self._gap = max(self._gap, min(slower, self._settings.max_crawl_delay))
+
+    def back_off(self, attempt: int, asked: float | None) -> None:
+        """Leaves the host alone after its `attempt`th failure (0, 1, …) in a URL.
+
+        asked: the seconds of its Retry-After, honoured up to `max_retry_after`. Without one, `backoff` doubled at
+        each attempt, spread over its upper half (jitter), and no longer than that either.
+        """
+        if asked is None:
+            asked = self._settings.backoff * 2**attempt * self._random.uniform(0.5, 1.0)
+        CLOCK.delay(self.host, time.monotonic() + min(asked, self._settings.max_retry_after))
+
+
+def retry_after(header: str | None, now: datetime | None = None) -> float | None:
+    """The seconds that a Retry-After header asks for: delay-seconds or an HTTP date (RFC 9110, section 10.2.3).
+
+    None when absent or senseless; 0 for a date that has passed.
+    """
+    if header is None:
+        return None
+    header = header.strip()
+    if re.fullmatch(r"\d{1,10}(\.\d*)?", header, re.ASCII):
+        return float(header)
+    try:
+        date = email.utils.parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    seconds = (date - (now or datetime.now(UTC))).total_seconds()
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
