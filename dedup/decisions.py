@@ -7,6 +7,7 @@ between partitions, through Dask's shuffle, are numbers, and signatures of candi
 partitions are read four times instead of held. Documents without words are kept, never compared.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,36 +80,46 @@ def decide(
     each partition that a cluster touches. No process holds more than its partitions of these, and workers
     spill them to disk.
     """
-    bands, rows = lsh.parameters(threshold, num_perm)
     everything = documents if earlier is None else dd.concat([earlier, documents])
     known = everything.npartitions - documents.npartitions
-    partitions = everything.npartitions
-    numbers = dd.from_map(_number, range(partitions), meta=_number(0))
+    numbers = dd.from_map(_number, range(everything.npartitions), meta=_number(0))
 
     def at_documents(function: Any, meta: pd.DataFrame, *others: Any) -> dd.DataFrame:
         return everything.map_partitions(
             function, numbers, *others, num_perm=num_perm, meta=meta, align_dataframes=False
         )
 
-    buckets = at_documents(_buckets, _BUCKETS, bands, rows)
-    pairs = buckets.shuffle("bucket").map_partitions(_candidates, known * ROWS, meta=_PAIRS).persist()
-    halves = at_documents(_sign, _HALVES, _place(pairs, partitions)).persist()
-    edges = at_documents(_verify, clusters.EDGES, _place(halves, partitions), threshold).persist()
+    def place(rows: dd.DataFrame) -> dd.DataFrame:
+        divisions = tuple(range(everything.npartitions + 1))
+        return rows.set_index("partition", divisions=divisions, drop=False).persist()
 
-    members = clusters.connected(edges, edges_at_once).map_partitions(_locate, meta=_locate(clusters.MEMBERS))
-    members = _place(members, partitions).persist()
+    edges = _verified(at_documents, place, lsh.parameters(threshold, num_perm), threshold, known * ROWS)
+    members = clusters.connected(edges, edges_at_once)
+    members = place(members.map_partitions(_locate, meta=_locate(clusters.MEMBERS)))
     first = at_documents(_first, _FIRST, members)
-    keepers = first.shuffle("component").map_partitions(_keepers, meta=_FIRST)
-    keepers = _place(keepers, partitions).persist()
+    keepers = place(first.shuffle("component").map_partitions(_keepers, meta=_FIRST))
     return documents.map_partitions(
         _decide,
-        numbers.partitions[known:],
         members.partitions[known:],
         keepers.partitions[known:],
         num_perm=num_perm,
         meta=frame(DECISIONS.empty_table()),
         align_dataframes=False,
     )
+
+
+def _verified(
+    at_documents: Callable[..., dd.DataFrame],
+    place: Callable[[dd.DataFrame], dd.DataFrame],
+    parameters: tuple[int, int],
+    threshold: float,
+    first_new: int,
+) -> dd.DataFrame:
+    """The edges between documents that are similar enough; what led to them is let go."""
+    buckets = at_documents(_buckets, _BUCKETS, *parameters)
+    pairs = place(buckets.shuffle("bucket").map_partitions(_candidates, first_new, meta=_PAIRS))
+    halves = place(at_documents(_sign, _HALVES, pairs))
+    return at_documents(_verify, clusters.EDGES, halves, threshold).persist()
 
 
 _HALVES = _PAIRS.assign(signature=pd.Series([], dtype=pd.ArrowDtype(pa.binary())))
@@ -120,11 +131,6 @@ _FIRST = frame(DOCUMENTS.empty_table()).assign(
 
 def _number(partition: int) -> pd.DataFrame:
     return pd.DataFrame({"partition": np.array([partition], np.int64)})
-
-
-def _place(rows: dd.DataFrame, partitions: int) -> dd.DataFrame:
-    """The rows in the partitions that their column `partition` (int64) names."""
-    return rows.set_index("partition", divisions=tuple(range(partitions + 1)), drop=False)
 
 
 def _row(nodes: pd.Series) -> NDArray[np.int64]:
@@ -194,7 +200,6 @@ def _in_order(documents: pd.DataFrame) -> pd.DataFrame:
 
 def _decide(
     documents: pd.DataFrame,
-    number: pd.DataFrame,
     members: pd.DataFrame,
     keepers: pd.DataFrame,
     *,

@@ -1,0 +1,144 @@
+"""The stage: signatures and decisions of a batch, against earlier batches, whatever the partitions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from distributed import Client, LocalCluster
+
+from dedup import minhash
+from pipeline import near_duplicates
+from pipeline.corpus import Corpus
+from pipeline.errors import UserError
+from pipeline.partitions import Table
+from pipeline.progress import Progress
+from pipeline.settings import NearDuplicates, Settings
+from pipeline.stage import Run
+from pipeline.tables import DOCUMENTS, DUPLICATES
+
+TEXT = " ".join(f"word{number * number % 97}" for number in range(150))
+OTHER = " ".join(f"term{number * number % 89}" for number in range(150))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    Settings.load()
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus.create(str(tmp_path / "corpus"))
+
+
+def row(doc_id: str, text: str | None, karma: int | None = 3, reason: str = "ok") -> dict[str, Any]:
+    return {
+        "doc_id": doc_id,
+        "url": f"http://host.example/{doc_id}",
+        "karma": karma,
+        "text": text,
+        "reason": reason,
+    }
+
+
+def begin(
+    corpus: Corpus, client: Client, batch: str, parts: list[list[dict[str, Any]]], **options: Any
+) -> Run:
+    run = Run(corpus, batch, Settings(near_duplicates=NearDuplicates(**options)), client, Progress(client))
+    table = run.table("documents")
+    manifests = [
+        table.commit(number, pa.Table.from_pylist(rows, DOCUMENTS), key="k", counts={})
+        for number, rows in enumerate(parts)
+    ]
+    table.seal("k", manifests)
+    return run
+
+
+def commit(run: Run) -> None:
+    record = {
+        "state": "committed",
+        "sequence": len(run.corpus.committed()) + 1,
+        "settings": run.settings.model_dump(mode="json"),
+    }
+    run.corpus.write_json(f"batches/{run.batch}.json", record)
+
+
+def decided(run: Run) -> dict[str, tuple[str, str, str]]:
+    near_duplicates.run(run)
+    seal = run.sealed("duplicates")
+    tables = [run.table("duplicates").read(number) for number in range(len(seal.parts))]
+    rows = pa.concat_tables(tables)
+    assert rows.schema.remove_metadata() == DUPLICATES
+    assert sum(seal.counts["near_duplicates"].values()) == len(rows)
+    return {r["doc_id"]: (r["reason"], r["keeper"], r["keeper_batch"]) for r in rows.to_pylist()}
+
+
+def test_batches_one_after_the_other(corpus: Corpus, client: Client) -> None:
+    first = begin(
+        corpus,
+        client,
+        "2017-11",
+        [
+            [row("a", TEXT, karma=3), row("dropped", TEXT, karma=99, reason="too_short"), row("b", OTHER)],
+            [row("c", TEXT.upper(), karma=7), row("nothing", None, reason="empty")],
+            [],
+        ],
+    )
+    assert decided(first) == {
+        "a": ("exact_duplicate", "c", "2017-11"),
+        "b": ("ok", "b", "2017-11"),
+        "c": ("ok", "c", "2017-11"),
+    }
+    commit(first)
+
+    second = begin(
+        corpus, client, "2017-10", [[row("d", TEXT + " end", karma=50), row("e", "some new words")]]
+    )
+    expected = {"d": ("near_duplicate", "c", "2017-11"), "e": ("ok", "e", "2017-10")}
+    assert decided(second) == expected
+    stored = Path(corpus.path(second.table("duplicates").part(0)))
+    before = stored.stat().st_mtime_ns, stored.read_bytes()
+    assert decided(second) == expected
+    assert (stored.stat().st_mtime_ns, stored.read_bytes()) == before, "made once"
+    commit(second)
+
+    third = begin(
+        corpus, client, "2017-12", [[row("f", "Some NEW words"), row("g", TEXT), row("h", "x y z")]]
+    )
+    assert decided(third) == {
+        "f": ("exact_duplicate", "e", "2017-10"),
+        "g": ("exact_duplicate", "c", "2017-11"),
+        "h": ("ok", "h", "2017-12"),
+    }
+
+
+def test_an_uncommitted_batch_does_not_count(corpus: Corpus, client: Client) -> None:
+    decided(begin(corpus, client, "begun", [[row("a", TEXT)]]))
+    assert decided(begin(corpus, client, "next", [[row("b", TEXT)]])) == {"b": ("ok", "b", "next")}
+
+
+def test_a_batch_without_documents(corpus: Corpus, client: Client) -> None:
+    assert decided(begin(corpus, client, "b", [[row("a", None, reason="empty")]])) == {}
+
+
+def test_signatures_are_datasketch_s(corpus: Corpus, client: Client) -> None:
+    run = begin(corpus, client, "b", [[row("a", TEXT)]], num_perm=64, seed=7, shingle=3)
+    near_duplicates.run(run)
+    stored = Table(corpus, "signatures", "b").read(0)
+    expected = minhash.signatures([TEXT], num_perm=64, seed=7, shingle=3)
+    assert stored["signature"].to_pylist() == [expected[0].astype("<u4").tobytes()]
+
+
+def test_signatures_of_other_parameters_are_refused(corpus: Corpus, client: Client) -> None:
+    first = begin(corpus, client, "first", [[row("a", TEXT)]], num_perm=64)
+    decided(first)
+    commit(first)
+    with pytest.raises(UserError, match=r"batch 'first'.*'num_perm': 64.*'num_perm': 128.*same settings"):
+        near_duplicates.run(begin(corpus, client, "second", [[row("b", TEXT)]]))
+    assert decided(begin(corpus, client, "third", [[row("b", TEXT)]], num_perm=64, threshold=0.9))
