@@ -39,7 +39,7 @@ def server(directory: Path) -> Iterator[str]:
         with mock.patch.dict(os.environ, environment):
             yield endpoint
     finally:
-        process.terminate()
+        process.kill()  # it would take half a minute to say goodbye to itself
         process.wait()
 
 

@@ -1,4 +1,4 @@
-"""A corpus on a local disk and on a real S3 server: whole files or none, and clear words about wrong places."""
+"""A corpus on a local disk and on a real S3 server: whole files or none, clear words about wrong places."""
 
 import json
 import pickle
