@@ -17,9 +17,15 @@ HUBS = 16  # distinct texts of a bucket that all its others are compared with
 
 def parameters(threshold: float, num_perm: int = 128) -> tuple[int, int]:
     """Bands and rows of datasketch's optimiser for a threshold, false positives and negatives weighing
-    the same: (14, 9) for 0.7 and 128 permutations.
+    the same: (14, 9) for 0.7 and 128 permutations. Raises ValueError where there are fewer than two bands.
     """
-    lsh = MinHashLSH(threshold=threshold, num_perm=num_perm)
+    try:
+        lsh = MinHashLSH(threshold=threshold, num_perm=num_perm)
+    except ValueError as error:
+        raise ValueError(
+            f"no banding of {num_perm} permutations for a threshold of {threshold}: "
+            "lower the threshold or raise the number of permutations"
+        ) from error
     return lsh.b, lsh.r
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedup import decisions, minhash
+from dedup import decisions, lsh, minhash
 from dedup.words import text_hash
 from pipeline.errors import UserError
 from pipeline.partitions import Table
@@ -33,6 +33,14 @@ class Part:
     number: int
     batch: int
     duplicates: Table | None = None  # of an earlier batch: only what it has kept counts
+
+
+def check(settings: NearDuplicates) -> None:
+    """Raises UserError if there is no banding for the settings."""
+    try:
+        lsh.parameters(settings.threshold, settings.num_perm)
+    except ValueError as error:
+        raise UserError(f"near_duplicates.threshold, near_duplicates.num_perm: {error}") from error
 
 
 def run(run: Run) -> None:

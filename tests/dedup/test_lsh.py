@@ -18,6 +18,12 @@ def test_parameters_are_datasketch_s(threshold: float, expected: tuple[int, int]
     assert lsh.parameters(threshold) == expected
 
 
+@pytest.mark.parametrize(("threshold", "num_perm"), [(0.99, 128), (0.7, 4), (1.5, 128)])
+def test_a_threshold_without_bands_is_refused(threshold: float, num_perm: int) -> None:
+    with pytest.raises(ValueError, match=f"{num_perm} permutations for a threshold of {threshold}"):
+        lsh.parameters(threshold, num_perm)
+
+
 def test_documents_share_a_bucket_for_each_band_that_agrees() -> None:
     signatures = np.arange(24, dtype=np.uint32).reshape(2, 12)
     signatures[1, 3:9] = signatures[0, 3:9]

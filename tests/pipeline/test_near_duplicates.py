@@ -142,3 +142,11 @@ def test_signatures_of_other_parameters_are_refused(corpus: Corpus, client: Clie
     with pytest.raises(UserError, match=r"batch 'first'.*'num_perm': 64.*'num_perm': 128.*same settings"):
         near_duplicates.run(begin(corpus, client, "second", [[row("b", TEXT)]]))
     assert decided(begin(corpus, client, "third", [[row("b", TEXT)]], num_perm=64, threshold=0.9))
+
+
+def test_a_threshold_without_bands_is_refused() -> None:
+    near_duplicates.check(NearDuplicates())
+    with pytest.raises(
+        UserError, match=r"near_duplicates\.threshold.*4 permutations for a threshold of 0\.9"
+    ):
+        near_duplicates.check(NearDuplicates(threshold=0.9, num_perm=4))
