@@ -1,0 +1,173 @@
+"""What shards say of themselves: the header inside each file, and the manifest beside the files of a split.
+
+Both name the tokenizer, the checksum of its vocabulary (`shards.tokenizer.Tokenizer.checksum`), the dtype of
+the ids and the id that ends a document, so that ids are never read by another vocabulary than they were
+written by. The header is JSON under the key `shards` of the Parquet file's key-value metadata; the manifest
+is a JSON file.
+"""
+
+import hashlib
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import fsspec
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+T = TypeVar("T", "Header", "Manifest")
+
+FORMAT = 1
+KEY = b"shards"
+NAME = "manifest.json"
+
+
+class TokenFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ids mean and how they are stored."""
+
+    tokenizer: str
+    vocabulary: str  # checksum
+    dtype: str  # uint16 or uint32
+    end_of_text: int
+
+    @property
+    def tokens_as(self) -> "TokenFormat":
+        """These four fields alone, for comparison between files."""
+        return TokenFormat(
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            dtype=self.dtype,
+            end_of_text=self.end_of_text,
+        )
+
+
+class Header(TokenFormat, frozen=True, kw_only=True):
+    """What a shard says of itself."""
+
+    split: str
+    documents: int
+    tokens: int
+    format: int = FORMAT
+
+    def encode(self) -> dict[bytes, bytes]:
+        """As key-value metadata of a Parquet file."""
+        return {KEY: msgspec.json.encode(self)}
+
+    @classmethod
+    def of(cls, metadata: pq.FileMetaData, name: str) -> "Header":
+        """The header in a Parquet file's metadata; `name` is for messages.
+
+        Raises ValueError for a file that is not a shard, is one of another format, or contradicts itself.
+        """
+        values: Mapping[bytes, bytes] = metadata.metadata or {}
+        if KEY not in values:
+            raise ValueError(f"{name}: a Parquet file, but not a shard (no '{KEY.decode()}' in its metadata)")
+        header = _decode(values[KEY], cls, name)
+        if header.documents != metadata.num_rows:
+            raise ValueError(
+                f"{name}: the header counts {header.documents} documents, the file has {metadata.num_rows}"
+            )
+        return header
+
+
+class ShardFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One shard in a manifest."""
+
+    name: str
+    documents: int
+    tokens: int
+    n_bytes: int
+    sha256: str
+
+
+class Manifest(TokenFormat, frozen=True, kw_only=True):
+    """The shards of one split of one batch, in order, with their totals."""
+
+    split: str
+    batch: str
+    documents: int
+    tokens: int
+    files: tuple[ShardFile, ...]
+    format: int = FORMAT
+
+    @classmethod
+    def of(
+        cls, token_format: TokenFormat, *, split: str, batch: str, files: Iterable[ShardFile]
+    ) -> "Manifest":
+        """The manifest of these files, sorted by name. `token_format` may be the header of any of them."""
+        ordered = tuple(sorted(files, key=lambda file: file.name))
+        return cls(
+            **msgspec.structs.asdict(token_format.tokens_as),
+            split=split,
+            batch=batch,
+            documents=sum(file.documents for file in ordered),
+            tokens=sum(file.tokens for file in ordered),
+            files=ordered,
+        )
+
+    def dumps(self) -> str:
+        """As JSON, the same bytes for the same manifest."""
+        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1).decode() + "\n"
+
+    @classmethod
+    def loads(cls, data: str | bytes, name: str = NAME) -> "Manifest":
+        """From JSON; `name` is for messages. Raises ValueError for what `dumps` does not write."""
+        manifest = _decode(data, cls, name)
+        for total in ("documents", "tokens"):
+            if getattr(manifest, total) != sum(getattr(file, total) for file in manifest.files):
+                raise ValueError(f"{name}: '{total}' is not the sum over the files; the manifest was changed")
+        return manifest
+
+    def check(self, directory: str) -> None:
+        """Reads every file of the manifest below `directory` (an fsspec path) and compares.
+
+        Raises FileNotFoundError for a missing file, ValueError for the first one that differs.
+        """
+        for expected in self.files:
+            path = posixpath.join(directory, expected.name)
+            header, found = describe(path)
+            if found != expected:
+                fields = msgspec.structs.asdict(found)
+                wrong = [
+                    key for key, value in msgspec.structs.asdict(expected).items() if fields[key] != value
+                ]
+                raise ValueError(f"{path}: not the file of the manifest ({', '.join(wrong)} differ)")
+            if (header.tokens_as, header.split) != (self.tokens_as, self.split):
+                raise ValueError(
+                    f"{path}: a shard of {header.tokenizer}/{header.split}, the manifest says otherwise"
+                )
+
+
+def describe(path: str) -> tuple[Header, ShardFile]:
+    """The header of the shard at an fsspec path, and its entry for a manifest. Reads the whole file once.
+
+    Raises FileNotFoundError, and ValueError for what is not a shard.
+    """
+    name = posixpath.basename(path)
+    with fsspec.open(path, "rb") as file:
+        header = Header.of(open_parquet(file, path).metadata, path)
+        file.seek(0)
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        n_bytes = file.tell()
+    return header, ShardFile(
+        name=name, documents=header.documents, tokens=header.tokens, n_bytes=n_bytes, sha256=checksum
+    )
+
+
+def open_parquet(file: Any, name: str) -> pq.ParquetFile:
+    """An open binary file as Parquet, page checksums verified. Raises ValueError if it is none."""
+    try:
+        return pq.ParquetFile(file, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{name}: not a readable Parquet file: {' '.join(str(error).split())}") from error
+
+
+def _decode(data: str | bytes, kind: type[T], name: str) -> T:
+    try:
+        value = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name}: not the {kind.__name__.lower()} of shards: {error}") from error
+    if value.format != FORMAT:
+        raise ValueError(f"{name}: shards of format {value.format}, this version reads format {FORMAT}")
+    return value

@@ -1,0 +1,121 @@
+"""Reading shards back: documents in order, as ids or as text, from any fsspec path, a row group at a time."""
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shards.manifest import Header, open_parquet
+from shards.tokenizer import IdArray, load
+
+SUFFIX = ".parquet"
+
+
+class Shard:
+    """One open shard: its `header`, and its documents by row group. Get one from `open_shards`.
+
+    Raises ValueError for a file that is not a shard, or is damaged.
+    """
+
+    def __init__(self, file: Any, name: str) -> None:
+        self.name = name
+        self._parquet: pq.ParquetFile = open_parquet(file, name)
+        self.header = Header.of(self._parquet.metadata, name)
+
+    @property
+    def n_row_groups(self) -> int:
+        """The number of row groups."""
+        return int(self._parquet.num_row_groups)
+
+    def row_group(self, index: int) -> Iterator[tuple[str, str, IdArray]]:
+        """(doc_id, url, ids with the end token) of each document of a row group.
+
+        The ids are views into one array of the row group, read-only.
+        """
+        try:
+            table = self._parquet.read_row_group(index, columns=["doc_id", "url", "tokens"])
+            tokens = table["tokens"].combine_chunks()
+            ids = tokens.flatten().to_numpy()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{self.name}: row group {index} cannot be read: {reason}") from error
+        if ids.dtype != self.header.dtype:
+            raise ValueError(f"{self.name}: ids are {ids.dtype}, the header says {self.header.dtype}")
+        offsets = (
+            tokens.offsets.to_numpy() - tokens.offsets[0].as_py() if len(tokens) else np.zeros(1, np.int64)
+        )
+        for doc_id, url, start, stop in zip(
+            table["doc_id"].to_pylist(), table["url"].to_pylist(), offsets[:-1], offsets[1:], strict=True
+        ):
+            yield doc_id, url, ids[start:stop]
+
+
+def find(path: str) -> tuple[Any, list[str]]:
+    """The filesystem of an fsspec path, and the shards there: the file itself, or all below the directory.
+
+    Files are `*.parquet`, sorted by path; hidden ones (a name or directory that starts with `.` or `_`) are
+    not shards. Raises FileNotFoundError if there are none.
+    """
+    fs, root = fsspec.core.url_to_fs(str(path))
+    if fs.isfile(root):
+        return fs, [root]
+    found = sorted(
+        file
+        for file in fs.find(root)
+        if file.endswith(SUFFIX)
+        and not any(part.startswith((".", "_")) for part in posixpath.relpath(file, root).split("/"))
+    )
+    if not found:
+        raise FileNotFoundError(f"{path}: no shards (*{SUFFIX}) here")
+    return fs, found
+
+
+def open_shards(path: str) -> Iterator[Shard]:
+    """The shards at a path, as in `find`, each open until the next one is asked for.
+
+    Raises ValueError, beside what `Shard` does, for one with other ids than the first (another tokenizer).
+    """
+    fs, names = find(path)
+    first: Header | None = None
+    for name in names:
+        with fs.open(name, "rb") as file:
+            shard = Shard(file, name)
+            first = first or shard.header
+            if shard.header.tokens_as != first.tokens_as:
+                raise ValueError(
+                    f"{name}: ids of {shard.header.tokenizer} ({shard.header.vocabulary}), "
+                    f"in {names[0]} of {first.tokenizer} ({first.vocabulary})"
+                )
+            yield shard
+
+
+def read_documents(path: str) -> Iterator[tuple[str, str, IdArray]]:
+    """(doc_id, url, ids) of every document of the shards at an fsspec path, as in `find`, in order.
+
+    The ids have the tokenizer's dtype, shape (tokens,), and end with the end token. Holds one row group.
+    Raises FileNotFoundError if there are no shards, ValueError for a foreign or damaged file.
+    """
+    for shard in open_shards(path):
+        for index in range(shard.n_row_groups):
+            yield from shard.row_group(index)
+
+
+def read_texts(path: str) -> Iterator[tuple[str, str, str]]:
+    """(doc_id, url, text) of every document, as `read_documents`; the end token is not part of the text.
+
+    Raises ValueError also if the ids are of another vocabulary than the tokenizer of that name has here.
+    """
+    for shard in open_shards(path):
+        tokenizer = load(shard.header.tokenizer)
+        if tokenizer.checksum != shard.header.vocabulary:
+            raise ValueError(
+                f"{shard.name}: ids of a vocabulary {shard.header.vocabulary}, "
+                f"{tokenizer.name} here has {tokenizer.checksum}"
+            )
+        for index in range(shard.n_row_groups):
+            for doc_id, url, ids in shard.row_group(index):
+                yield doc_id, url, tokenizer.decode(ids[:-1])
