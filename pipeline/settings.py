@@ -11,6 +11,7 @@ made, not what it is, and are left out of the settings hash that resume compares
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ PACE = "pace"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 def pace(default: Any) -> Any:
@@ -72,6 +74,11 @@ class Links(Section):
     wikipedia: bool = False
     exclude_domains: list[str] = []
     rows: Count = 2_000
+
+    @cached_property
+    def excluded(self) -> frozenset[str]:
+        """`exclude_domains` for look-ups."""
+        return frozenset(domain.lower().removeprefix("*").strip(".") for domain in self.exclude_domains)
 
 
 class Fetch(Section):
@@ -119,18 +126,34 @@ class Language(Section):
 
 
 class Quality(Section):
-    """Heuristic cleaning: each rule is switched off by null."""
+    """Heuristic cleaning, in this order: each rule is switched off by null (`pipeline.quality`)."""
 
     min_words: Count | None = 50
-    max_words: Count | None = 200_000
-    min_mean_word_length: float | None = 3.0
-    max_mean_word_length: float | None = 10.0
-    max_symbol_ratio: Fraction | None = 0.1
-    min_alphabetic_ratio: Fraction | None = 0.8
-    max_ellipsis_lines: Fraction | None = 0.3
+    max_words: Count | None = 100_000
+    min_mean_word_length: Amount | None = 3.0
+    max_mean_word_length: Amount | None = 10.0
+    max_hash_ratio: Amount | None = 0.1
+    max_ellipsis_ratio: Amount | None = 0.1
+    min_alphabetic_words: Fraction | None = 0.8
+    min_stop_words: Count | None = 2
     max_bullet_lines: Fraction | None = 0.9
+    max_ellipsis_lines: Fraction | None = 0.3
     max_duplicate_lines: Fraction | None = 0.3
     max_duplicate_line_chars: Fraction | None = 0.2
+    max_top_2gram_chars: Fraction | None = 0.20
+    max_top_3gram_chars: Fraction | None = 0.18
+    max_top_4gram_chars: Fraction | None = 0.16
+    max_duplicate_5gram_chars: Fraction | None = 0.15
+    max_duplicate_6gram_chars: Fraction | None = 0.14
+    max_duplicate_7gram_chars: Fraction | None = 0.13
+    max_duplicate_8gram_chars: Fraction | None = 0.12
+    max_duplicate_9gram_chars: Fraction | None = 0.11
+    max_duplicate_10gram_chars: Fraction | None = 0.10
+    max_lorem_ipsum: Annotated[int, Field(ge=0)] | None = 0
+    max_curly_brackets: Annotated[int, Field(ge=0)] | None = None
+    min_sentences: Count | None = None
+    min_punctuated_lines: Fraction | None = None
+    max_short_lines: Fraction | None = None
 
 
 class NearDuplicates(Section):

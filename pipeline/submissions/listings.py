@@ -1,0 +1,130 @@
+"""Links from elsewhere: tables (CSV, TSV, Parquet) with a column of URLs, and plain lists of URLs.
+
+Their rows have the origin "list": what is on such a list was chosen by whoever made it, so that a row without
+a score passes the karma threshold.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.submissions.records import Row, parse
+
+ORIGIN = "list"
+NAMES = {  # Reddit's name of a field -> names of columns that stand for it, the best first
+    "url": ("url", "link", "raw_url", "uri"),
+    "score": ("score", "karma", "ups", "points"),
+    "id": ("id", "submission_id", "name"),
+    "subreddit": ("subreddit",),
+    "created_utc": ("created_utc", "created", "date"),
+    "is_self": ("is_self",),
+    "over_18": ("over_18", "nsfw"),
+    "promoted": ("promoted",),
+}
+DELIMITERS = "\t,;"
+SPACED = re.compile(r"(.*\S)\s+(-?\d+)")  # a URL and its score
+COMMA = re.compile(r"(.*[^\s,])\s*,\s*(-?\d+)")
+
+
+def columns(header: Sequence[str]) -> dict[str, int]:
+    """Reddit's names of the columns that a header has -> their positions. Without "url" it is no header."""
+    present = {name.strip(' "').lower(): position for position, name in enumerate(header)}
+    return {
+        field: next(present[name] for name in names if name in present)
+        for field, names in NAMES.items()
+        if not present.keys().isdisjoint(names)
+    }
+
+
+def delimiter(header: str) -> str | None:
+    """The delimiter that makes a line the header of a table with a column of URLs, or None."""
+    return next((mark for mark in DELIMITERS if "url" in columns(header.split(mark))), None)
+
+
+def table(lines: Iterable[bytes | None], delimiter: str, counts: Counter[str]) -> Iterator[Row]:
+    """The rows of a CSV or TSV file with a header; a quoted field may span lines.
+
+    Counts one `ok` a row, and every line of what is no row as `empty_line`, `broken_line` (too long, or an
+    open quote) or a reason of `records.parse`. The header is not counted.
+    """
+    reader = csv.reader(_text(lines, counts), delimiter=delimiter)
+    header: dict[str, int] = {}
+    while True:
+        start = reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            counts["broken_line"] += reader.line_num - start
+            continue
+        if not any(cells):
+            counts["empty_line"] += 1
+        elif not header:
+            header = columns(cells)
+        else:
+            row = parse({field: cells[i] for field, i in header.items() if i < len(cells)}, ORIGIN)
+            if isinstance(row, str):
+                counts[row] += reader.line_num - start
+            else:
+                counts["ok"] += 1
+                yield row
+
+
+def urls(lines: Iterable[bytes | None], comma: bool, counts: Counter[str]) -> Iterator[Row]:
+    """The lines of a list: a URL, then perhaps a score after a tab or a space.
+
+    comma: a comma may stand before the score as well. (In a single line, it may belong to the URL.)
+    """
+    for line in _text(lines, counts):
+        text = line.strip()
+        if not text:
+            counts["empty_line"] += 1
+            continue
+        scored = SPACED.fullmatch(text) or (COMMA.fullmatch(text) if comma else None)
+        url, score = scored.groups() if scored else (text, None)
+        row = parse({"url": url, "score": score}, ORIGIN)
+        if isinstance(row, str):
+            counts[row] += 1
+        else:
+            counts["ok"] += 1
+            yield row
+
+
+def parquet(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[Row]:
+    """The rows of an open Parquet file, read `size` at a time.
+
+    Raises UserError if it cannot be read or has no column of URLs.
+    """
+    try:
+        source = pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
+    names = source.schema_arrow.names
+    header = columns(names)
+    if "url" not in header:
+        raise UserError(f"{path}: no column named {' or '.join(NAMES['url'])} among {', '.join(names)}")
+    selected = [names[i] for i in header.values()]
+    try:
+        for batch in source.iter_batches(batch_size=size, columns=selected):
+            for cells in zip(*(batch.column(name).to_pylist() for name in selected), strict=True):
+                row = parse(dict(zip(header, cells, strict=True)), ORIGIN)
+                counts[row if isinstance(row, str) else "ok"] += 1
+                if not isinstance(row, str):
+                    yield row
+    except (pa.ArrowException, OSError):
+        counts["truncated"] += 1
+
+
+def _text(lines: Iterable[bytes | None], counts: Counter[str]) -> Iterator[str]:
+    for line in lines:
+        if line is None:
+            counts["broken_line"] += 1
+        else:
+            yield line.decode("utf-8", "replace") + "\n"

@@ -1,0 +1,58 @@
+"""The stage `submissions`: every dump or list to one partition, read as a stream."""
+
+import hashlib
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.settings import Submissions
+from pipeline.stage import Output, Partition, Run, map_partitions
+from pipeline.submissions import read
+from pipeline.tables import SUBMISSIONS
+
+EDGE = 64 * 1024  # bytes at each end of a file that tell it from another of the same size
+
+
+def identify(path: str) -> dict[str, Any]:
+    """What tells a file from others: its path, size, and a hash of its ends, without reading all of it.
+
+    Raises UserError if the file is missing, cannot be read, or has no record.
+    """
+    for _ in read(path, rows=1, counts=Counter()):
+        break
+    try:
+        with fsspec.open(path, "rb") as file:
+            head = file.read(EDGE)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - EDGE))
+            digest = hashlib.blake2b(head + file.read(), digest_size=16).hexdigest()
+    except Exception as error:  # each filesystem raises errors of its own library
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    return {"path": path, "bytes": size, "digest": digest}
+
+
+def run(run: Run) -> None:
+    """Makes `submissions`: a partition for each input of the batch, in the order of their digests."""
+    inputs = sorted(run.corpus.batches()[run.batch]["inputs"], key=lambda item: str(item["digest"]))
+    map_partitions(
+        run,
+        "submissions",
+        partial(ingest, paths=[item["path"] for item in inputs], rows=run.settings.submissions.rows),
+        into="submissions",
+        inputs=[[item["bytes"], item["digest"]] for item in inputs],
+        settings=Submissions.identity(run.settings.submissions),
+    )
+
+
+def ingest(partition: Partition, paths: list[str], rows: int) -> Output:
+    """One file as Parquet, a row group for each batch of rows. Holds one batch."""
+    counts: Counter[str] = Counter()
+    target = partition.scratch / "submissions.parquet"
+    with pq.ParquetWriter(target, SUBMISSIONS, compression="zstd") as writer:
+        for batch in read(paths[partition.number], rows=rows, counts=counts):
+            writer.write_batch(batch)
+    return Output(target, {"submissions": dict(counts)})
