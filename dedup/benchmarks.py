@@ -1,0 +1,148 @@
+"""Reading test sets.
+
+Which fields of a row are its text, and whether the file is one stream, is told by the caller, or by
+`registry.json` for files of well-known benchmarks, or guessed from the names of the fields.
+"""
+
+import fnmatch
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+
+from dedup.files import FileError, Row, rows_of, uncompressed
+
+GUESSES = ("text", "content", "question", "prompt", "query", "sentence", "premise", "passage", "context")
+IDS = ("id", "task_id", "example_id", "ind", "idx")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A test set. A stream (a language-modelling split) is one text; of others each example is a text.
+
+    ids, texts: of the examples, equally many. fields: of a row, joined by line breaks; none for text files.
+    """
+
+    name: str
+    source: str
+    ids: Sequence[str]
+    texts: Sequence[str]
+    stream: bool = False
+    fields: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """An entry of the registry: `files` are patterns of the last three parts of a lower-case path."""
+
+    name: str
+    files: Sequence[str]
+    fields: Sequence[str] = ()
+    stream: bool = False
+
+
+@cache
+def registry() -> tuple[Known, ...]:
+    """The well-known benchmarks."""
+    entries = json.loads(resources.files("dedup").joinpath("registry.json").read_text("utf-8"))
+    return tuple(Known(**entry) for entry in entries)
+
+
+def read(
+    url: str, *, name: str | None = None, fields: Sequence[str] | None = None, stream: bool | None = None
+) -> Benchmark:
+    """Reads a test set from an fsspec path.
+
+    fields: dotted paths into a row (`choices.text`); what they hold is text or lists of text. stream: by
+    default true for text files and false for others; the examples of a text file are its lines.
+    Raises OSError for a missing file, FileError for one that is not what it should be.
+    """
+    known = next((k for k in registry() if any(fnmatch.fnmatch(_tail(url), p) for p in k.files)), None)
+    with rows_of(url) as rows:
+        first = next(rows, None)
+        if first is None:
+            raise FileError(f"{url}: the file is empty")
+        chosen = _fields(url, first, fields, known)
+        if stream is None:
+            stream = known.stream if known else isinstance(first, str)
+        ids, texts = [], []
+        for number, row in enumerate(itertools.chain([first], rows)):
+            text = _text(f"{url}, row {number + 1}", row, chosen)
+            if text.strip():
+                ids.append(_id(row, number))
+                texts.append(text)
+    if not any(c.isalnum() for text in texts for c in text):
+        raise FileError(f"{url}: no text in {_named(chosen) if chosen else 'the file'}")
+    if stream:
+        ids, texts = [""], ["\n".join(texts)]
+    title = name or (known.name if known else PurePosixPath(uncompressed(url)).stem)
+    return Benchmark(title, url, ids, texts, stream, chosen)
+
+
+def _fields(url: str, row: Row, asked: Sequence[str] | None, known: Known | None) -> list[str]:
+    """The fields to read: what the caller asks for, else what the registry knows, else a guess."""
+    if isinstance(row, str):
+        if asked:
+            raise FileError(f"{url}: a text file has no field {_named(asked)}")
+        return []
+    if asked:
+        missing = [name for name in asked if _find(row, name) is None]
+        if missing:
+            raise FileError(f"{url}: no field {_named(missing)}; the fields are {_named(row)}")
+        return list(asked)
+    if known and known.fields and all(_find(row, name) is not None for name in known.fields):
+        return list(known.fields)
+    names = {name.lower(): name for name in row}
+    guess = next((names[name] for name in GUESSES if name in names), None)
+    if guess is None:
+        raise FileError(f"{url}: which field is the text? Name it; the fields are {_named(row)}")
+    return [guess]
+
+
+def _text(place: str, row: Row, fields: Sequence[str]) -> str:
+    parts = [row] if isinstance(row, str) else []
+    for name in fields:
+        assert not isinstance(row, str)
+        found = _find(row, name)
+        if found is None:
+            raise FileError(f"{place}: no field {_named([name])}; the fields are {_named(row)}")
+        for part in _flat(found[0]):
+            if not isinstance(part, str):
+                kind = type(part).__name__
+                raise FileError(f"{place}: field '{name}' holds {kind}, expected text or lists of text")
+            parts.append(part)
+    # an escaped half of a surrogate pair is valid JSON, but no text
+    return "\n".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _find(row: Mapping[str, Any], path: str) -> tuple[Any] | None:
+    if path in row:
+        return (row[path],)
+    head, dot, rest = path.partition(".")
+    inner = row.get(head)
+    return _find(inner, rest) if dot and isinstance(inner, Mapping) else None
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    elif value is not None:
+        yield value
+
+
+def _id(row: Row, number: int) -> str:
+    named = None if isinstance(row, str) else next((row[name] for name in IDS if name in row), None)
+    return str(named) if isinstance(named, str | int) else str(number)
+
+
+def _named(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _tail(url: str) -> str:
+    return "/".join(PurePosixPath(uncompressed(url)).parts[-3:]).lower()
