@@ -12,12 +12,13 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +39,7 @@ class Manifest:
     checksum: str  # BLAKE2b-128 of the Parquet file: the identity that the next stage builds on
     counts: Counts
     files: dict[str, int]  # path in the corpus -> bytes
+    facts: dict[str, Any] = field(default_factory=dict)  # what the driver wants to know, ready for JSON
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -84,7 +86,14 @@ class Table:
             return parquet.read_row_group(row_group, columns=selected)
 
     def commit(
-        self, number: int, rows: pa.Table | Path, *, key: str, counts: Counts, files: Mapping[str, Path] = {}
+        self,
+        number: int,
+        rows: pa.Table | Path,
+        *,
+        key: str,
+        counts: Counts,
+        files: Mapping[str, Path] = {},
+        facts: Mapping[str, Any] = {},
     ) -> Manifest:
         """Stores a partition: further files (name in the corpus -> local file), the rows, the manifest.
 
@@ -100,11 +109,17 @@ class Table:
             with path.open("rb") as file:
                 checksum = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             sizes[self.part(number)] = path.stat().st_size
-        manifest = Manifest(
-            key, metadata.num_rows, metadata.num_row_groups, checksum, counts, sizes, _versions()
-        )
+        rows_and_groups = (metadata.num_rows, metadata.num_row_groups)
+        manifest = Manifest(key, *rows_and_groups, checksum, counts, sizes, dict(facts), _versions())
         self.corpus.write_json(f"{self.directory}/_manifests/{number:05d}.json", asdict(manifest))
         return manifest
+
+    def stream(self, number: int) -> Iterator[pa.Table]:
+        """The row groups of a partition one by one."""
+        with self.corpus.fs.open(self.corpus.path(self.part(number)), "rb") as file:
+            parquet = pq.ParquetFile(file)
+            for row_group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(row_group)
 
     def committed(self, keys: Sequence[str]) -> dict[int, Manifest]:
         """The partitions committed with the expected key (`keys[number]`) whose files are there."""

@@ -9,7 +9,7 @@ Either way the table is sealed at the end, and nothing is done again that is com
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +66,10 @@ class Partition:
         """The partition of this number of a table of the batch."""
         return Table(self.corpus, table, self.batch).read(self.number, columns)
 
+    def stream(self, table: str) -> Iterator[pa.Table]:
+        """The same, a row group at a time."""
+        return Table(self.corpus, table, self.batch).stream(self.number)
+
     def tick(self, reason: str) -> None:
         """Shows one more row with this outcome on the terminal of whoever runs the batch."""
         tick(self.stage, reason)
@@ -78,6 +82,7 @@ class Output:
     rows: pa.Table | Path
     counts: Counts
     files: Mapping[str, Path] = field(default_factory=dict)  # name in the corpus -> local file
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for the manifest
 
 
 def map_partitions(
@@ -130,7 +135,13 @@ def _execute(
 ) -> tuple[int, Manifest]:
     with tempfile.TemporaryDirectory(prefix=f"{stage}-") as scratch:
         output = work(Partition(table.corpus, table.batch, number, Path(scratch), stage))
-        return number, table.commit(number, output.rows, key=key, counts=output.counts, files=output.files)
+        return number, _store(table, number, key, output)
+
+
+def _store(table: Table, number: int, key: str, output: Output) -> Manifest:
+    return table.commit(
+        number, output.rows, key=key, counts=output.counts, files=output.files, facts=output.facts
+    )
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -207,7 +218,7 @@ def _commit(
     number = int((partition_info or {})["number"])
     with tempfile.TemporaryDirectory(prefix=f"{stage}-") as scratch:
         output = convert(frame, Partition(table.corpus, table.batch, number, Path(scratch), stage))
-        manifest = table.commit(number, output.rows, key=key, counts=output.counts, files=output.files)
+        manifest = _store(table, number, key, output)
     return pd.DataFrame({"number": [number], "manifest": [json.dumps(asdict(manifest))]})
 
 
