@@ -29,6 +29,12 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
+LanguageCode = Literal[  # those that langdetect knows
+    "af", "ar", "bg", "bn", "ca", "cs", "cy", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "gu",
+    "he", "hi", "hr", "hu", "id", "it", "ja", "kn", "ko", "lt", "lv", "mk", "ml", "mr", "ne", "nl", "no",
+    "pa", "pl", "pt", "ro", "ru", "sk", "sl", "so", "sq", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk",
+    "ur", "vi", "zh-cn", "zh-tw",
+]  # fmt: skip
 
 
 def pace(default: Any) -> Any:
@@ -119,7 +125,7 @@ class Extract(Section):
 class Language(Section):
     """langdetect on the beginning of the text."""
 
-    keep: list[str] = ["en"]
+    keep: list[LanguageCode] = ["en"]
     min_probability: Fraction = 0.8
     max_chars: Count = 2_000
     seed: int = 0

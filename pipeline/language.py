@@ -1,0 +1,95 @@
+"""The stage `language`: which language a document is in, by langdetect, reproducibly.
+
+langdetect draws n-grams at random: without a seed its answers vary. Here every document starts from the same
+seed, so its answer depends on nothing else, and profiles are loaded in the order of their names, not of the
+directory. Its answers are those of `langdetect.detect_langs` with `DetectorFactory.seed` set.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from langdetect import DetectorFactory, LangDetectException
+from langdetect.detector_factory import PROFILES_DIRECTORY
+
+from pipeline.tables import OK
+
+if TYPE_CHECKING:
+    from pipeline.settings import Language
+
+OTHER, UNSURE, NONE = "other_language", "low_probability", "no_language"
+
+
+def language(texts: pa.Array | Sequence[str], settings: "Language") -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The most probable language of each text, its probability, and the outcome.
+
+    Returns language (string, as langdetect's: ISO 639-1, `zh-cn`, `zh-tw`; null if none), probability
+    (float32) and reason (string): `ok`, `other_language`, `low_probability` for a text that would be kept if
+    the detector were surer, `no_language` where nothing in the text tells.
+    """
+    languages: list[str | None] = []
+    probabilities: list[float | None] = []
+    reasons: list[str] = []
+    for found in detect_langs(texts, max_chars=settings.max_chars, seed=settings.seed):
+        name, probability = found[0] if found else (None, None)
+        languages.append(name)
+        probabilities.append(probability)
+        if name is None or probability is None:
+            reasons.append(NONE)
+        elif name not in settings.keep:
+            reasons.append(OTHER)
+        else:
+            reasons.append(OK if probability >= settings.min_probability else UNSURE)
+    return (
+        pa.array(languages, pa.string()),
+        pa.array(probabilities, pa.float32()),
+        pa.array(reasons, pa.string()),
+    )
+
+
+def detect_langs(
+    texts: pa.Array | pa.ChunkedArray | Sequence[str], *, max_chars: int | None = None, seed: int = 0
+) -> list[list[tuple[str, float]]]:
+    """Languages and probabilities of each text: those above 0.1, best first.
+
+    An empty list where langdetect raises "No features in text".
+    texts: an Arrow string array without nulls, or strings. max_chars: only so much of each text's beginning
+    is read, cut at a space; langdetect itself stops after 10,000 characters.
+    """
+    detectors = _detectors(seed)
+    return [_detect(detectors, beginning(text, max_chars)) for text in _strings(texts)]
+
+
+def beginning(text: str, max_chars: int | None) -> str:
+    """At most `max_chars` characters, up to a space if there is one in the last tenth of them."""
+    if max_chars is None or len(text) <= max_chars:
+        return text
+    head = text[: max_chars + 1]
+    end = max(head.rfind(" "), head.rfind("\n"))
+    return head[: end if end >= max_chars * 0.9 else max_chars]
+
+
+def _detect(detectors: DetectorFactory, text: str) -> list[tuple[str, float]]:
+    detector = detectors.create()
+    detector.append(text)
+    try:
+        return [(found.lang, found.prob) for found in detector.get_probabilities()]
+    except LangDetectException:
+        return []
+
+
+@cache
+def _detectors(seed: int) -> DetectorFactory:
+    profiles = sorted(path for path in Path(PROFILES_DIRECTORY).iterdir() if not path.name.startswith("."))
+    detectors = DetectorFactory()
+    detectors.load_json_profile([profile.read_text(encoding="utf-8") for profile in profiles])
+    detectors.set_seed(seed)
+    return detectors
+
+
+def _strings(texts: pa.Array | pa.ChunkedArray | Sequence[str]) -> Iterable[str]:
+    if isinstance(texts, pa.Array | pa.ChunkedArray):
+        return (text.as_py() for text in texts)
+    return texts
