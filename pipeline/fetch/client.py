@@ -18,10 +18,11 @@ import urllib3.exceptions
 
 from pipeline.fetch.coding import ACCEPT_ENCODING, decoded
 from pipeline.fetch.guard import Guard
-from pipeline.fetch.outcome import Failure
+from pipeline.fetch.outcome import Failure, http_reason
 from pipeline.fetch.target import Target
 from pipeline.fetch.transport import Budget, Transport, spending
 from pipeline.settings import Fetch
+from pipeline.tables import OK
 
 CHUNK = 16 * 1024
 SPOOL = 1024 * 1024  # bytes of a body in memory; the rest is in a temporary file
@@ -69,6 +70,14 @@ class Response:
     touched: float = 0.0  # time.monotonic() when the server last heard from us
     contacted: bool = False
 
+    def verdict(self) -> Failure:
+        """The outcome that a final response is, which may be `ok`."""
+        if self.status is not None and not 200 <= self.status < 300:
+            return Failure(http_reason(self.status), self.status_line)
+        if self.failure or not self.n_bytes:
+            return self.failure or Failure("empty_body", "")
+        return Failure(OK, "")
+
     def header(self, name: str) -> str | None:
         """The first header of a name, in lower case."""
         return next((value for key, value in self.headers if key.lower() == name), None)
@@ -100,7 +109,7 @@ class Client:
         max_bytes: cap of the body, encoded and decoded. content_types: the body of another type is not read.
         """
         started = time.monotonic()
-        response = Response(target, tempfile.SpooledTemporaryFile(SPOOL))
+        response = Response(target, tempfile.SpooledTemporaryFile(SPOOL))  # noqa: SIM115 - the caller closes it
         try:
             budget = Budget(
                 self._guard.route(target),
@@ -195,7 +204,7 @@ def _media_type(header: str | None) -> tuple[str | None, str | None]:
 
 
 def _check_head(response: Response, head: bytes, content_types: list[str]) -> None:
-    """Raises Failure("content_type") for binary data under a text type; names the type of HTML that has none."""
+    """Raises Failure("content_type") for binary data under a text type; names HTML without a type."""
     wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or (response.charset or "").startswith(
         ("utf-16", "utf-32", "ucs")
     )

@@ -45,7 +45,7 @@ def _deflate_stream(data: bytes) -> Any:
 
 
 def _inflated(chunks: Iterator[bytes], start: Callable[[bytes], Any]) -> Iterator[bytes]:
-    """All members of a stream (RFC 1952, section 2.2); what follows the last is read and ignored, as gzip does."""
+    """All members of a stream (RFC 1952, section 2.2); what follows the last is ignored, as gzip does."""
     stream = None
     complete = ignoring = False
     for chunk in chunks:

@@ -2,8 +2,9 @@
 
 Everything is refused that is not globally routable, by the IANA special-purpose address registries (RFC 6890,
 as of 2025) and whatever `ipaddress` adds to them. Whatever spelling a URL used (decimal, octal, hexadecimal,
-IDN digits), the decision is made on the address that a socket would connect to, and the connection is made to
-that address: there is no second look-up for DNS rebinding to use. A name is refused if any of its addresses is.
+IDN digits), the decision is made on the address that a socket would connect to, and the connection is made
+to that address: there is no second look-up for DNS rebinding to use. A name is refused if any of its
+addresses is.
 """
 
 import functools
@@ -67,7 +68,7 @@ class Endpoint(NamedTuple):
 
 
 class Route(NamedTuple):
-    """How a host is reached. named: the user named the place (`connect_to`), so its address is not checked."""
+    """How a host is reached. named: by the user, in `connect_to`, so that its address is not checked."""
 
     scheme: str
     host: str
@@ -136,7 +137,7 @@ class Guard:
 
 
 def refusal(address: Address) -> str | None:
-    """Why an address is not globally routable; None if it is. An embedded IPv4 address decides for its carrier."""
+    """Why an address is not globally routable; None if it is. An embedded IPv4 address decides."""
     inner = embedded(address)
     if inner is not None:
         why = refusal(inner)
@@ -154,7 +155,8 @@ def refusal(address: Address) -> str | None:
 def embedded(address: Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address to which traffic for a mapped, NAT64 (RFC 6052) or 6to4 address goes.
 
-    The other carriers (IPv4-compatible, IPv4-translated, Teredo, local-use NAT64) are refused whatever they carry.
+    The other carriers (IPv4-compatible, IPv4-translated, Teredo, local-use NAT64) are refused whatever they
+    carry.
     """
     if isinstance(address, ipaddress.IPv4Address):
         return None

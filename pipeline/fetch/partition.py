@@ -1,7 +1,6 @@
 """The links of a partition, politely asked for one by one, each to exactly one outcome."""
 
 import logging
-import re
 import threading
 import time
 from collections import Counter
@@ -11,17 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import UserError
-from pipeline.fetch import robots
+from pipeline.fetch import agent, robots
 from pipeline.fetch.client import REDIRECTS, Client, Response
-from pipeline.fetch.guard import Guard
-from pipeline.fetch.outcome import Failure, http_reason
+from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness import retry_after
 from pipeline.fetch.schedule import Host, Schedule, Visit
-from pipeline.fetch.target import parse
+from pipeline.fetch.target import parse_first
 from pipeline.fetch.warc import WarcFile
 from pipeline.settings import Fetch
-from pipeline.tables import OK, PAGES
+from pipeline.tables import PAGES
 
 logger = logging.getLogger(__name__)
 
@@ -29,39 +26,6 @@ _OVERLOAD = (429, 503)
 _HOST_FAILURES = frozenset(
     {"connect_error", "connection_reset", "dns_error", "protocol_error", "timeout", "tls_error"}
 )
-_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.\S+")
-
-
-def check(settings: Fetch) -> None:
-    """Raises UserError for settings with which nothing may start."""
-    contact = settings.contact
-    if not contact:
-        raise UserError(
-            "fetch.contact is not set: give an e-mail address or a URL at which a webmaster reaches you "
-            "(--set fetch.contact=you@example.org)"
-        )
-    if not _CONTACT.fullmatch(contact):
-        raise UserError(f"fetch.contact: expected an e-mail address or an http(s) URL, found {contact!r}")
-    agent = user_agent(settings)
-    if contact not in agent or not agent.isascii() or not agent.isprintable():
-        raise UserError(f"fetch.user_agent: expected printable ASCII with {{contact}} in it, found {agent!r}")
-    if not re.match(r"[A-Za-z_-]+(?=/|\s|$)", agent):
-        raise UserError(
-            f"fetch.user_agent: expected to begin with a name as in robots.txt (a-z, _, -), found {agent!r}"
-        )
-    try:
-        Guard(settings.allow_networks, {}).close()
-    except ValueError as error:
-        raise UserError(f"fetch.allow_networks: {error}") from error
-    try:
-        Guard((), settings.connect_to).close()
-    except ValueError as error:
-        raise UserError(f"fetch.connect_to: {error}") from error
-
-
-def user_agent(settings: Fetch) -> str:
-    """The User-Agent header."""
-    return settings.user_agent.replace("{contact}", settings.contact or "")
 
 
 def fetch(
@@ -74,17 +38,17 @@ def fetch(
 ) -> tuple[pa.Table, Counter[str]]:
     """Fetches links and stores every exchange.
 
-    links: rows of tables.LINKS, all of the hosts that occur in them. warc: the .warc.gz to write. on_outcome: is
-    called with the reason of each link as it comes, from many threads. Returns tables.PAGES, a row for each link
-    in the order of `links`, and the number of links by reason (outcome.REASONS).
+    links: rows of tables.LINKS; all those of a host belong into one call. warc: the .warc.gz to write.
+    on_outcome: called with the reason of each link as it comes, from many threads. Returns tables.PAGES, a
+    row for each link in the order of `links`, and the number of links by reason (outcome.REASONS).
 
-    A redirect to another host joins that host's queue, with its robots.txt and spacing; a host that belongs to
-    another process's partition may thereby be asked by both, each keeping the spacing.
-    Memory: a row for each link, the rules of each host, and at most 1 MiB a thread of bodies.
-    Raises UserError as `check` does, and OSError if the WARC cannot be written.
+    A redirect to another host joins that host's queue, with its robots.txt and spacing; a host that belongs
+    to the partition of another process may thereby be asked by both, each keeping the spacing.
+    Memory: a row for each link, the rules of each host, and about 2 MiB a thread of bodies and records.
+    Raises UserError as `agent.check` does, and OSError if the WARC cannot be written.
     """
-    check(settings)
-    with WarcFile(warc, _info(settings, batch)) as file:
+    agent.check(settings)
+    with WarcFile(warc, _warcinfo(settings, batch)) as file:
         crawl = _Crawl(links, settings, file, warc.name, on_outcome)
         crawl.run()
     return crawl.table(), crawl.counts
@@ -108,9 +72,8 @@ class _Crawl:
         self._warc = warc
         self._name = name
         self._on_outcome = on_outcome
-        agent = user_agent(settings)
-        self._product = re.split(r"[/\s]", agent, maxsplit=1)[0]
-        self._client = Client(settings, agent)
+        self._product = agent.product(settings)
+        self._client = Client(settings, agent.user_agent(settings))
         self._schedule = Schedule(settings, until=time.monotonic() + settings.batch_time)
         self._lock = threading.Lock()
         self._broken: BaseException | None = None
@@ -119,7 +82,7 @@ class _Crawl:
         visits = []
         for row, link in enumerate(self._links):
             try:
-                target = _target(link)
+                target = parse_first(link["raw_url"], link["url"])
             except Failure as failure:
                 self._record(row, {"reason": failure.reason, "detail": failure.detail})
                 continue
@@ -154,28 +117,30 @@ class _Crawl:
 
     def _turn(self, host: Host, visit: Visit) -> None:
         """Takes a visit as far as one request does."""
-        if time.monotonic() >= self._schedule.until:
-            return self._fail(visit, Failure("deferred", "the partition's batch_time is over"))
-        if host.pace.failing:
-            return self._fail(visit, Failure("host_failing", f"{host.pace.failures} failures in a row"))
-        if visit.row is not None and self._settings.robots:
-            rules = host.rules.get(visit.target.origin)
-            if rules is None:
-                held = self._schedule.hold(host, visit)
-                if held is None:
-                    return None
-                visit = held
-            elif refused := rules.check(visit.target.url, self._product):
-                return self._fail(visit, refused)
-        if not host.pace.claim(time.monotonic()):
-            return self._schedule.again(visit)
         try:
-            return self._ask(host, visit)
+            failure = self._unwanted(host, visit)
+            if failure:
+                self._fail(visit, failure)
+            elif self._settings.robots and visit.row is not None and visit.target.origin not in host.rules:
+                self._schedule.hold(host, visit)
+            elif not host.pace.claim(time.monotonic()):
+                self._schedule.again(visit)
+            else:
+                self._ask(host, visit)
         except OSError:  # of the disk: those of the network are outcomes
             raise
         except Exception as error:
             logger.exception("%s", visit.target.url)
-            return self._fail(visit, Failure("error", repr(error)[:300]))
+            self._fail(visit, Failure("error", repr(error)[:300]))
+
+    def _unwanted(self, host: Host, visit: Visit) -> Failure | None:
+        """Why a visit is not to be made."""
+        if time.monotonic() >= self._schedule.until:
+            return Failure("deferred", "the partition's batch_time is over")
+        if host.pace.failing:
+            return Failure("host_failing", f"{host.pace.failures} failures in a row")
+        rules = host.rules.get(visit.target.origin)
+        return rules.check(visit.target.url, self._product) if rules and visit.row is not None else None
 
     def _ask(self, host: Host, visit: Visit) -> None:
         """One request, and what follows from its response."""
@@ -217,7 +182,7 @@ class _Crawl:
         host.pace.back_off(visit.attempts, retry_after(response.header("retry-after")))
         visit.attempts += 1
         limit = self._settings.deadline if visit.row is not None else self._settings.robots_timeout
-        return visit.attempts <= self._settings.retries and visit.seconds < limit
+        return visit.attempts <= self._settings.retries and visit.seconds < limit and not host.pace.failing
 
     def _robots(self, visit: Visit, response: Response) -> None:
         location = response.header("location") if response.status in REDIRECTS else None
@@ -238,7 +203,7 @@ class _Crawl:
 
     def _page(self, visit: Visit, response: Response, stored: tuple[int, int] | None) -> None:
         location = response.header("location") if response.status in REDIRECTS else None
-        reason = self._follow(visit, location) if location is not None else _verdict(response)
+        reason = self._follow(visit, location) if location is not None else response.verdict()
         if reason is None:
             self._schedule.again(visit)
             return
@@ -298,34 +263,13 @@ class _Crawl:
             self._on_outcome(row["reason"])
 
 
-def _target(link: dict[str, Any]) -> Any:
-    """What to ask for: the URL as posted or, where that lacks its scheme or worse, the canonical one."""
-    try:
-        return parse(link["raw_url"] or "")
-    except Failure:
-        return parse(link["url"] or "")
-
-
-def _verdict(response: Response) -> Failure:
-    """The outcome of a final response."""
-    if response.status is None or 200 <= response.status < 300:
-        if response.failure:
-            return response.failure
-        if not response.n_bytes:
-            return Failure("empty_body", "")
-        return Failure(OK, "")
-    return Failure(http_reason(response.status), response.status_line)
-
-
-def _info(settings: Fetch, batch: str) -> dict[str, str]:
-    """The fields of the warcinfo record."""
-    agent = user_agent(settings)
+def _warcinfo(settings: Fetch, batch: str) -> dict[str, str]:
     return {
-        "software": agent.partition(" ")[0],
+        "software": agent.user_agent(settings).partition(" ")[0],
         "format": "WARC File Format 1.1",
         "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
         "robots": "obey" if settings.robots else "ignore",
-        "http-header-user-agent": agent,
+        "http-header-user-agent": agent.user_agent(settings),
         "operator": settings.contact or "",
         "isPartOf": batch,
     }

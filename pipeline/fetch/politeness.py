@@ -18,7 +18,7 @@ from pipeline.settings import Fetch
 class Clock:
     """When each host may be asked next, in seconds of `time.monotonic()`. Shared by all fetches of a process.
 
-    So two partitions of one process cannot hurry a host between them, be it by a redirect from one to the other.
+    So two partitions of one process cannot hurry a host between them, not even by redirects.
     """
 
     _SWEEP = 100_000  # hosts, about 100 bytes each
@@ -79,7 +79,7 @@ class Pace:
         CLOCK.delay(self.host, when + self._gap)
 
     def crawl_delay(self, seconds: float) -> None:
-        """robots.txt asks for this spacing; honoured up to `max_crawl_delay`, at which a stricter host is asked."""
+        """robots.txt asks for this spacing; a host that asks for more than `max_crawl_delay` gets that."""
         self._gap = max(self._gap, min(seconds, self._settings.max_crawl_delay))
 
     def overloaded(self) -> None:
@@ -88,10 +88,10 @@ class Pace:
         self._gap = max(self._gap, min(slower, self._settings.max_crawl_delay))
 
     def back_off(self, attempt: int, asked: float | None) -> None:
-        """Leaves the host alone after its `attempt`th failure (0, 1, …) in a URL.
+        """Leaves the host alone after its `attempt`th failure (0, 1, …) on a URL.
 
-        asked: the seconds of its Retry-After, honoured up to `max_retry_after`. Without one, `backoff` doubled at
-        each attempt, spread over its upper half (jitter), and no longer than that either.
+        asked: the seconds of its Retry-After, honoured up to `max_retry_after`. Without one, `backoff`
+        doubled at each attempt, spread over its upper half (jitter), and no longer than that either.
         """
         if asked is None:
             asked = self._settings.backoff * 2**attempt * self._random.uniform(0.5, 1.0)
@@ -99,7 +99,7 @@ class Pace:
 
 
 def retry_after(header: str | None, now: datetime | None = None) -> float | None:
-    """The seconds that a Retry-After header asks for: delay-seconds or an HTTP date (RFC 9110, section 10.2.3).
+    """The seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110, section 10.2.3).
 
     None when absent or senseless; 0 for a date that has passed.
     """

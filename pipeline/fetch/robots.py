@@ -13,7 +13,7 @@ MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
 
 @dataclass(frozen=True)
 class Rules:
-    """What an origin allows. blocked: why none of its pages may be asked for; else `parsed`, None allows all."""
+    """What an origin allows. blocked: why none of its pages may be asked for. parsed: None allows all."""
 
     parsed: Protego | None = None
     blocked: Failure | None = None
@@ -47,8 +47,8 @@ def unreachable(failure: Failure, *, redirected: bool = False) -> Rules:
 def read(response: Response, product: str, *, redirected: bool = False) -> Rules:
     """The rules in a final response: 2xx is parsed, 5xx and 429 disallow, any other status allows (2.3.1.3).
 
-    429 asks for fewer requests; taking it for "no rules, go on" would answer with more. A file longer than the
-    cap counts as far as it was read (section 2.5); bytes that are not UTF-8 are replaced.
+    429 asks for fewer requests; taking it for "no rules, go on" would answer with more. A file longer than
+    the cap counts as far as it was read (section 2.5); bytes that are not UTF-8 are replaced.
     """
     status, failure = response.status, response.failure
     if status is None or status >= 500 or status == 429:

@@ -104,15 +104,16 @@ class Schedule:
             host.visits.appendleft(visit)
             self._wake(host)
 
-    def hold(self, host: Host, visit: Visit) -> Visit | None:
-        """Sets a visit aside until its robots.txt is decided; returns the visit to make for that, if it is new."""
+    def hold(self, host: Host, visit: Visit) -> None:
+        """Sets a visit aside until the robots.txt of its origin is decided, and queues the visit to that."""
         with self._changed:
             held = host.held.setdefault(visit.target.origin, [])
             held.append(visit)
-            return None if len(held) > 1 else Visit(None, visit.target.robots(), visit.target.origin)
+            if len(held) == 1:
+                host.visits.appendleft(Visit(None, visit.target.robots(), visit.target.origin))
 
     def decide(self, origin: Origin, rules: Rules) -> None:
-        """Gives the visits that waited for an origin's robots.txt back to its host's queue, in their order."""
+        """Gives the visits that waited for an origin's robots.txt back to their host, in their order."""
         with self._changed:
             host = self._host(origin[1])
             host.rules[origin] = rules

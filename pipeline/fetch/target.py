@@ -1,5 +1,7 @@
-"""A URL made ready to be asked for: parsed once, the same for the guard, robots.txt, politeness and the wire."""
+"""A URL made ready to be asked for: parsed once, alike for guard, robots.txt, politeness and wire."""
 
+import contextlib
+import re
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -10,6 +12,8 @@ from pipeline.fetch.outcome import Failure
 Origin = tuple[str, str, int]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+(%[a-z0-9]+)?")  # a name after IDNA, or an address
 
 
 class Target(NamedTuple):
@@ -37,11 +41,9 @@ class Target(NamedTuple):
 
     def join(self, location: str) -> "Target":
         """The target of a redirect's Location header. Raises Failure("redirect_refused")."""
-        try:
+        with contextlib.suppress(UnicodeEncodeError):
             # http.client decodes header lines as Latin-1; what servers send there is UTF-8
             location = location.encode("latin-1").decode("utf-8", "replace")
-        except UnicodeEncodeError:
-            pass
         try:
             return parse(urljoin(self.url, location.strip()))
         except (Failure, ValueError) as error:
@@ -60,8 +62,19 @@ def parse(url: str) -> Target:
         port = parts.port
     except (requests.RequestException, ValueError) as error:
         raise Failure("invalid_url", f"{url[:200]!r}: {error}") from error
-    if parts.scheme not in DEFAULT_PORTS or not host or not host.isascii() or port == 0:
+    if parts.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(host) or port == 0:
         raise Failure("invalid_url", f"{url[:200]!r}: expected http(s)://host/…")
     target = Target("", parts.scheme, host, port or DEFAULT_PORTS[parts.scheme])
     clean = urlunsplit((parts.scheme, target.authority, parts.path or "/", parts.query, ""))
     return target._replace(url=clean)
+
+
+def parse_first(*urls: str | None) -> Target:
+    """The first URL that parses: as posted or, where that lacks its scheme or worse, the canonical one."""
+    failure = Failure("invalid_url", "no URL")
+    for url in urls:
+        try:
+            return parse(url or "")
+        except Failure as error:
+            failure = error
+    raise failure

@@ -1,8 +1,8 @@
-"""requests' transport on sockets that cannot be held: checked addresses, one deadline, a bounded number of bytes.
+"""requests' transport on sockets that cannot be held: checked addresses, one deadline, bounded bytes.
 
 The timeouts of requests and urllib3 bound a single wait for bytes, so that a server that drips one byte at a
-time holds a thread for ever. Here every read of a socket (status line, headers, chunk sizes, body, TLS or not)
-first asks the exchange's `Budget` how long it may still wait and how many bytes it may still take.
+time holds a thread for ever. Here every read of a socket (status line, headers, chunk sizes, body; TLS or
+not) first asks the exchange's `Budget` how long it may still wait and how many bytes it may still take.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Exchanges as WARC 1.1 records (ISO 28500:2017), one gzip member a record, so that one is read by a seek.
 
 A response's block is the status line and headers as parsed, and the body with chunking undone and its content
-coding as received. A header that no longer describes the body is kept under the name `X-Crawl-…`, as in Common
-Crawl's files: `Transfer-Encoding`, and `Content-Length` where it differs from what is stored.
+coding as received. A header that no longer describes the body is kept under the name `X-Crawl-…`, as in
+Common Crawl's files: `Transfer-Encoding`, and `Content-Length` where it differs from what is stored.
 """
 
 import io
@@ -111,9 +111,9 @@ def _date(time: datetime) -> str:
 def read_body(file: BinaryIO, offset: int, length: int) -> Payload:
     """The content of the response record at `offset`, of `length` bytes as in the table of pages.
 
-    Also for records of others: chunking and the content coding are undone where the headers still name them, and
-    a body that was cut, or does not decode further, is returned as far as it goes. The whole content is in
-    memory. Raises ValueError if there is no response record with HTTP headers.
+    Also for records of others: chunking and the content coding are undone where the headers still name them,
+    and a body that was cut, or does not decode further, is returned as far as it goes. The whole content is
+    in memory. Raises ValueError if there is no response record with HTTP headers.
     """
     file.seek(offset)
     record = next(ArchiveIterator(io.BytesIO(file.read(length))), None)

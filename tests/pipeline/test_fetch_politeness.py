@@ -1,0 +1,154 @@
+"""Manners, proved from the server's own log."""
+
+import itertools
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.fetch.politeness import CLOCK, Clock, Pace, retry_after
+from tests.pipeline.fetching import crawl, settings
+from tests.web import FAULTS, Page, Server, flaky, page
+
+SLACK = 0.03  # seconds by which a busy machine may log a request late, and the next one not
+
+
+def gaps(server: Server, host: str) -> list[float]:
+    times = server.times(host)
+    return [b - a for a, b in itertools.pairwise(times)]
+
+
+def test_no_host_sees_two_requests_closer_than_its_spacing(tmp_path: Path) -> None:
+    """Pages, redirects to and fro, retries, resets, dead ends and robots.txt, from two fetches at once."""
+    spacing = 0.15
+    hosts = [f"h{n}.spacing.test" for n in range(4)]
+    pages: dict[Any, Page] = {f"/{n}": page() for n in range(3)}
+    for n, host in enumerate(hosts):
+        after = hosts[(n + 1) % len(hosts)]
+        pages[host, "/away"] = Page(b"", "302 Found", {"Location": f"http://{after}/0?from={host}"})
+        pages[host, "/busy"] = flaky(1, Page(b"", "503 Busy", {"Retry-After": "0"}))
+        pages[host, "/reset"] = Page(FAULTS["reset"])
+    with Server(pages) as server:
+        options = settings(server, spacing=spacing, host_failures=50, threads=8)
+        names = ["0", "away", "busy", "reset", "1", "gone", "2"]
+        halves = [
+            [f"http://{host}/{name}" for host in half for name in names] for half in (hosts[:2], hosts[2:])
+        ]
+        rows: dict[int, list[dict[str, Any]]] = {}
+
+        def run(n: int) -> None:
+            (tmp_path / str(n)).mkdir()
+            rows[n] = crawl(halves[n], options, tmp_path / str(n))
+
+        threads = [threading.Thread(target=run, args=(n,)) for n in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        reasons = [row["reason"] for row in rows[0][:7]]
+        assert reasons == ["ok", "ok", "ok", "connection_reset", "ok", "http_4xx", "ok"]
+        for host in hosts:
+            assert len(server.times(host)) >= 9
+            assert min(gaps(server, host)) >= spacing - SLACK, host
+
+
+def test_crawl_delay_is_honoured_up_to_the_cap(tmp_path: Path) -> None:
+    robots = Page(b"User-agent: *\nCrawl-delay: 0.3\n")
+    strict = Page(b"User-agent: *\nCrawl-delay: 86400\n")
+    pages: dict[Any, Page] = {"/0": page(), "/1": page(), ("a.delay.test", "/robots.txt"): robots}
+    with Server(pages | {("b.delay.test", "/robots.txt"): strict}) as server:
+        urls = [f"http://{host}.delay.test/{n}" for host in "ab" for n in range(2)]
+        rows = crawl(urls, settings(server, max_crawl_delay=0.5), tmp_path)
+        assert {row["reason"] for row in rows} == {"ok"}
+        assert gaps(server, "a.delay.test")[-1] >= 0.3 - SLACK
+        assert gaps(server, "b.delay.test")[-1] >= 0.5 - SLACK
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Busy"])
+@pytest.mark.parametrize("form", ["seconds", "date", "too long"])
+def test_retry_after(tmp_path: Path, status: str, form: str) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    asked = {"seconds": "1", "date": date, "too long": "86400"}[form]
+    host = f"{status[:3]}-{form.replace(' ', '-')}.retry.test"
+    with Server({"/a": flaky(1, Page(b"", status, {"Retry-After": asked})), "/b": page()}) as server:
+        options = settings(server, robots=False, max_retry_after=1.2)
+        rows = crawl([f"http://{host}/a", f"http://{host}/b"], options, tmp_path)
+        assert [row["reason"] for row in rows] == ["ok", "ok"]
+        first, second = gaps(server, host)
+        floor = {"seconds": 1.0, "date": 0.9, "too long": 1.2}[form]  # a date has no fractions
+        assert floor - SLACK <= first < 3
+        assert second >= 0.02 - SLACK
+
+
+def test_an_overloaded_host_is_asked_more_slowly_from_then_on(tmp_path: Path) -> None:
+    busy = flaky(1, Page(b"", "429 Slow down", {"Retry-After": "0"}))
+    with Server({"/a": busy, "/b": page(), "/c": page()}) as server:
+        options = settings(server, robots=False, spacing=0.1, backoff=0.25)
+        rows = crawl([f"http://slow.over.test/{n}" for n in "abc"], options, tmp_path)
+        assert {row["reason"] for row in rows} == {"ok"}
+        assert min(gaps(server, "slow.over.test")[1:]) >= 0.25 - SLACK
+
+
+def test_a_host_that_keeps_failing_is_left_alone(tmp_path: Path) -> None:
+    with Server() as server:
+        urls = [f"http://dead.test/fault/status_500?{n}" for n in range(10)]
+        rows = crawl(urls, settings(server, host_failures=4), tmp_path)
+        assert [row["reason"] for row in rows] == ["http_5xx"] * 4 + ["host_failing"] * 6
+        assert len(server.paths("dead.test")) == 4
+
+
+def test_a_success_resets_the_count(tmp_path: Path) -> None:
+    with Server({"/a": page()}) as server:
+        urls = [f"http://half.test/{'a' if n % 3 == 2 else 'fault/status_500'}?{n}" for n in range(12)]
+        rows = crawl(urls, settings(server, host_failures=3), tmp_path)
+        assert "host_failing" not in {row["reason"] for row in rows}
+
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        ("1.5", 1.5),
+        ("-5", None),
+        ("1e9", None),
+        ("9" * 400, None),
+        ("soon", None),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+        ("Thursday, 01-Jan-26 12:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 13:00:30 +0100", 30.0),
+        ("Thu, 01 Jan 2026 12:00:30 -0000", 30.0),
+        ("Thu, 01 Jan 2015 12:00:30 GMT", 0.0),
+        ("Thu, 99 Jan 2026 12:00:30 GMT", None),
+    ],
+)
+def test_retry_after_forms(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+def test_the_clock_never_gives_a_turn_twice() -> None:
+    clock = Clock()
+    assert clock.claim("a", 10.0, 1.0)
+    assert not clock.claim("a", 10.9, 1.0)
+    clock.delay("a", 10.5)  # earlier than known: ignored
+    assert clock.due("a") == 11.0
+    assert clock.claim("b", 10.0, 1.0)
+    assert clock.claim("a", 11.0, 1.0)
+
+
+def test_back_off_doubles_within_its_jitter_and_cap() -> None:
+    pace = Pace("backoff.test", settings(backoff=1.0, max_retry_after=3.0))
+    for attempt, (low, high) in enumerate([(0.5, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 3.0)]):
+        CLOCK._due.pop("backoff.test", None)
+        before = time.monotonic()
+        pace.back_off(attempt, None)
+        assert low <= pace.due() - before <= high + 0.1
