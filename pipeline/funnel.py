@@ -1,5 +1,6 @@
 """The funnel: how many rows each stage was given, kept, and dropped for which reason. Nothing disappears."""
 
+from itertools import pairwise
 from typing import TypedDict
 
 from pipeline.corpus import Corpus
@@ -54,8 +55,7 @@ def rows(batch: str, counts: Counts) -> list[Row]:
 
 def check(counts: Counts) -> None:
     """Raises AssertionError unless every stage accounts for all that the stage before it passed on."""
-    stages = list(counts)
-    for before, stage in zip(stages, stages[1:], strict=False):
+    for before, stage in pairwise(counts):
         given, found = counts[before].get(OK, 0), sum(counts[stage].values())
         if given != found:
             raise AssertionError(f"{stage} accounts for {found} rows, but {before} passed on {given}")

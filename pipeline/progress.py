@@ -1,7 +1,7 @@
 """What a user sees of a running batch: a bar with rates, time left and outcomes; one line a stage elsewhere.
 
-Workers report single rows through Dask's event log (`tick`), so that a stage of few and long partitions moves
-too. Without a terminal there is one line when a stage ends.
+Workers report single rows through Dask's event log (`Ticker`), so that a stage of few and long partitions
+moves too. Without a terminal there is one line when a stage ends.
 """
 
 import sys
@@ -25,26 +25,35 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from pipeline.partitions import Counts
+from pipeline.tables import OK
 
 TOPIC = "pipeline"
 INTERVAL = 0.5  # seconds between two events of a worker process
 
-_pending: Counter[str] = Counter()
-_lock = threading.Lock()
-_sent = 0.0
 
+class Ticker:
+    """In a worker: reports single rows of a partition, at most every INTERVAL seconds, from any thread.
 
-def tick(stage: str, reason: str) -> None:
-    """In a worker: one more row of `stage` with this outcome. Sent at most every INTERVAL seconds."""
-    global _sent
-    with _lock:
-        _pending[reason] += 1
-        if time.monotonic() - _sent < INTERVAL:
-            return
-        _sent = time.monotonic()
-        counts = dict(_pending)
-        _pending.clear()
-    get_worker().log_event(TOPIC, {"stage": stage, "counts": counts})
+    Made in the thread that Dask runs the task in: others do not know their worker.
+    """
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.worker = get_worker()
+        self.pending: Counter[str] = Counter()
+        self.sent = 0.0
+        self.lock = threading.Lock()
+
+    def __call__(self, reason: str) -> None:
+        """One more row has this outcome."""
+        with self.lock:
+            self.pending[reason] += 1
+            if time.monotonic() - self.sent < INTERVAL:
+                return
+            self.sent = time.monotonic()
+            counts = dict(self.pending)
+            self.pending.clear()
+        self.worker.log_event(TOPIC, {"stage": self.stage, "counts": counts})
 
 
 class StageProgress:
@@ -59,15 +68,21 @@ class StageProgress:
         self.task = bars.add_task(name, total=total, completed=done, outcomes="")
 
     def advance(self, counts: Counts) -> None:
-        """One more partition is committed, with these counts."""
-        for reasons in counts.values():
-            self.settled.update(reasons)
+        """One more partition is committed, with these counts; what goes on is that of the last stage."""
+        for stage, reasons in counts.items():
+            last = stage == next(reversed(counts))
+            self.settled.update({reason: n for reason, n in reasons.items() if last or reason != OK})
         self.bars.update(self.task, advance=1, outcomes=self._outcomes())
 
     def show(self, counts: dict[str, int]) -> None:
         """Rows that workers reported before their partition is committed."""
         self.live.update(counts)
         self.bars.update(self.task, outcomes=self._outcomes())
+
+    def closing(self, partitions: int) -> str:
+        """One line for the end of a stage."""
+        seconds = time.monotonic() - self.started
+        return f"{self.name}: {partitions} partitions in {seconds:.1f} s  {self._outcomes()}"
 
     def _outcomes(self) -> str:
         counts = max(self.settled, self.live, key=Counter.total)
@@ -106,7 +121,9 @@ class Progress:
                 stage, self.current = self.current, None
         if not self.console.is_terminal:
             seconds = time.monotonic() - stage.started
-            print(f"{name}: {total - done} partitions in {seconds:.1f} s  {stage._outcomes()}", file=sys.stderr)
+            print(
+                f"{name}: {total - done} partitions in {seconds:.1f} s  {stage._outcomes()}", file=sys.stderr
+            )
 
     def _event(self, event: tuple[float, dict[str, Any]]) -> None:
         stage = self.current

@@ -22,7 +22,7 @@ from distributed import Client, KilledWorker, as_completed, futures_of
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
 from pipeline.partitions import Counts, Manifest, Seal, Table
-from pipeline.progress import Progress, tick
+from pipeline.progress import Progress, Ticker
 from pipeline.settings import Settings, fingerprint
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Partition:
     batch: str
     number: int
     scratch: Path  # a local directory that goes away with the task
-    stage: str
+    tick: Callable[[str], None]  # shows one more row with this outcome to whoever runs the batch
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The partition of this number of a table of the batch."""
@@ -69,10 +69,6 @@ class Partition:
     def stream(self, table: str) -> Iterator[pa.Table]:
         """The same, a row group at a time."""
         return Table(self.corpus, table, self.batch).stream(self.number)
-
-    def tick(self, reason: str) -> None:
-        """Shows one more row with this outcome on the terminal of whoever runs the batch."""
-        tick(self.stage, reason)
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,7 @@ def _execute(
     number: int, key: str, work: Callable[[Partition], Output], table: Table, stage: str
 ) -> tuple[int, Manifest]:
     with tempfile.TemporaryDirectory(prefix=f"{stage}-") as scratch:
-        output = work(Partition(table.corpus, table.batch, number, Path(scratch), stage))
+        output = work(Partition(table.corpus, table.batch, number, Path(scratch), Ticker(stage)))
         return number, _store(table, number, key, output)
 
 
@@ -162,7 +158,11 @@ def frame(read: Callable[[T], pa.Table], items: Sequence[T], schema: pa.Schema) 
     meta = to_pandas(schema.empty_table())
     if not items:
         return dd.from_pandas(meta, npartitions=1)
-    return dd.from_map(lambda item: to_pandas(read(item)), list(items), meta=meta, enforce_metadata=False)
+    return dd.from_map(_read, list(items), read=read, meta=meta, enforce_metadata=False)
+
+
+def _read(item: T, read: Callable[[T], pa.Table]) -> pd.DataFrame:
+    return to_pandas(read(item))
 
 
 def place(frame: dd.DataFrame, column: str, partitions: int) -> dd.DataFrame:
@@ -217,7 +217,7 @@ def _commit(
 ) -> pd.DataFrame:
     number = int((partition_info or {})["number"])
     with tempfile.TemporaryDirectory(prefix=f"{stage}-") as scratch:
-        output = convert(frame, Partition(table.corpus, table.batch, number, Path(scratch), stage))
+        output = convert(frame, Partition(table.corpus, table.batch, number, Path(scratch), Ticker(stage)))
         manifest = _store(table, number, key, output)
     return pd.DataFrame({"number": [number], "manifest": [json.dumps(asdict(manifest))]})
 

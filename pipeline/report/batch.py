@@ -1,4 +1,4 @@
-"""The report of a batch: its funnel as a picture and a table, and how it was made. One self-contained page."""
+"""The report of a batch, one self-contained page: the funnel as picture and table, and how it was made."""
 
 from dataclasses import dataclass
 from importlib.metadata import version

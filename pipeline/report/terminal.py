@@ -71,8 +71,8 @@ def plan(
             if value != defaults[section][key]:
                 console.print(f"setting  {section}.{key} = {value!r}", soft_wrap=True, highlight=False)
     for stage, table in stages.items():
-        done = exists and Table(corpus, table, batch).sealed() is not None
+        done = state == "committed" or (exists and Table(corpus, table, batch).sealed() is not None)
         console.print(
-            f"stage    {stage} ({'done' if done or state == 'committed' else 'to do'})", highlight=False
+            f"stage    {stage} ({'done' if done else 'to do'})", highlight=False
         )
     console.print("nothing was written (--dry-run)", highlight=False)

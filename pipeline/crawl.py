@@ -1,0 +1,177 @@
+"""`python -m pipeline.crawl`: from submissions to shards, the whole chain, one batch."""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from rich.console import Console
+
+from pipeline import command, documents, fetch, funnel, links, near_duplicates, overlap, publish
+from pipeline.cluster import connect
+from pipeline.corpus import Corpus
+from pipeline.errors import UserError
+from pipeline.fetch import stage as fetching
+from pipeline.progress import Progress
+from pipeline.report import batch as report
+from pipeline.report import terminal
+from pipeline.settings import Settings
+from pipeline.stage import Run
+from pipeline.submissions import stage as submissions
+
+STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None]], ...] = (
+    (("submissions",), submissions.run),
+    (("links",), links.run),
+    (("fetch",), fetching.run),
+    (("extract", "language", "quality"), documents.run),
+    (("near_duplicates",), near_duplicates.run),
+    (("overlap",), overlap.run),
+    (("shards",), publish.run),
+)
+INTERMEDIATE = ("candidates", "tokens")  # not needed once a batch is committed
+
+DESCRIPTION = """\
+Builds one batch of a WebText-style corpus: links from Reddit submissions that cleared a karma threshold,
+fetched, extracted, cleaned, de-duplicated, checked against benchmarks, tokenized. An interrupted batch is
+continued by the same command; a committed one is left as it is.
+"""
+EPILOG = """\
+examples:
+  python -m pipeline.crawl --demo
+  python -m pipeline.crawl --submissions RS_2017-12.zst --corpus corpus/ --set fetch.contact=you@example.org
+  python -m pipeline.crawl --submissions s3://dumps/RS_2017-12.zst --corpus s3://bucket/corpus \\
+      --batch 2017-12 --scheduler tcp://10.0.0.1:8786 --config dask_config.yaml
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the command line and runs the batch. Raises UserError."""
+    arguments = _parser().parse_args(argv)
+    if arguments.demo:
+        from pipeline import demo
+
+        with demo.prepared(arguments.corpus) as (sources, corpus, demo_overrides):
+            settings = Settings.load(arguments.config, [*demo_overrides, *command.overrides(arguments)])
+            crawl(sources, corpus, "demo", settings, arguments.until, arguments.dry_run)
+        return
+    if not arguments.submissions or not arguments.corpus:
+        raise UserError("--submissions FILE... and --corpus DIR are needed (or --demo); see --help")
+    settings = Settings.load(arguments.config, command.overrides(arguments))
+    batch = arguments.batch or batch_name(arguments.submissions)
+    crawl(arguments.submissions, arguments.corpus, batch, settings, arguments.until, arguments.dry_run)
+
+
+def crawl(
+    sources: Sequence[str],
+    corpus_url: str,
+    batch: str,
+    settings: Settings,
+    until: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Runs a batch to its commit, or to the end of the stage `until`. Raises UserError.
+
+    All that can be wrong with the request is found before anything is written.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", batch):
+        raise UserError(
+            f"--batch {batch}: expected letters, digits, '.', '_', '-', and one of the first two first"
+        )
+    inputs = [submissions.identify(source) for source in sources]
+    fetch.check(settings.fetch)
+    near_duplicates.check(settings.near_duplicates)
+    overlap.check(settings.overlap)
+    publish.check(settings.shards)
+    if dry_run:
+        terminal.plan(inputs, corpus_url, batch, settings, [name for names, _ in STAGES for name in names])
+        return
+    with connect(settings.cluster) as client:
+        corpus = Corpus.create(corpus_url)
+        record = corpus.batches().get(batch)
+        if record and record["inputs"] != inputs:
+            raise UserError(
+                f"batch '{batch}' was begun with other submissions ({_names(record['inputs'])}); "
+                "choose another --batch, or give the same files"
+            )
+        if record and record["state"] == "committed":
+            print(f"batch '{batch}' is committed already; nothing to do", file=sys.stderr)
+        else:
+            record = {"state": "running", "inputs": inputs, "settings": settings.model_dump(mode="json")}
+            record["settings"]["fetch"].pop("contact")
+            corpus.write_json(f"batches/{batch}.json", record)
+            run = Run(corpus, batch, settings, client, Progress(client))
+            for names, stage in STAGES:
+                stage(run)
+                if until in names:
+                    break
+            else:
+                commit(run, record)
+    terminal.closing(Console(), corpus, batch)
+
+
+def commit(run: Run, record: dict[str, Any]) -> None:
+    """Checks that the funnel is conserved, writes the report, marks the batch as committed; in this order."""
+    counts = funnel.funnel(run.corpus, run.batch)
+    funnel.check(counts)
+    report.write(run, counts)
+    sequence = len(run.corpus.committed()) + 1
+    committed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    run.corpus.write_json(
+        f"batches/{run.batch}.json",
+        {**record, "state": "committed", "sequence": sequence, "committed": committed, "funnel": counts},
+    )
+    for table in INTERMEDIATE:
+        run.corpus.remove(run.table(table).directory)
+
+
+def batch_name(sources: Sequence[str]) -> str:
+    """The default name of a batch: its first file's, without endings, and how many more there are."""
+    stem = re.sub(r"(\.[A-Za-z]\w*)+$", "", PurePosixPath(sorted(sources)[0]).name)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "batch"
+    return name if len(sources) == 1 else f"{name}-and-{len(sources) - 1}-more"
+
+
+def _names(inputs: Sequence[dict[str, Any]]) -> str:
+    names = [PurePosixPath(item["path"]).name for item in inputs]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.crawl",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--submissions",
+        nargs="+",
+        metavar="FILE",
+        help="Pushshift or Arctic Shift dumps (.zst .xz .bz2 .gz .ndjson), or lists of URLs (.csv .tsv "
+        ".parquet .txt) with an optional score; any fsspec URL",
+    )
+    parser.add_argument("--corpus", metavar="DIR", help="where the corpus lies or shall lie; any fsspec URL")
+    parser.add_argument(
+        "--batch", metavar="NAME", help="name of the batch; by default that of the first file"
+    )
+    parser.add_argument(
+        "--until",
+        metavar="STAGE",
+        choices=[name for names, _ in STAGES for name in names],
+        help="stop after this stage (%(choices)s); without --until the same command goes on from there",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="crawl the small web that comes with the project, on loopback, into demo-corpus/ or --corpus",
+    )
+    command.add_settings(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.execute(main)
