@@ -2,10 +2,10 @@
 
 A mark (BOM) decides. Then whatever decodes without an error wins, in this order: UTF-8 (other encodings
 hardly ever make valid UTF-8 by chance, whatever their label says), the charset of the HTTP header, the one
-declared in the page. Then the same again for bytes with few errors: pages that were cut off or have a broken comment.
-A page without a usable label is taken for windows-1252, as browsers do, unless a detector finds a script in
-it that windows-1252 cannot write. (trafilatura asks the detector first: of 66 English news pages converted to
-windows-1252 without a label it then reads 37 wrong.)
+declared in the page. Then the same again for bytes with few errors: pages that were cut off or have a broken
+comment. A page without a usable label is taken for windows-1252, as browsers do, unless a detector finds a
+script in it that windows-1252 cannot write. (trafilatura asks the detector first: of 66 English news pages
+converted to windows-1252 without a label it then reads 37 wrong.)
 """
 
 import re

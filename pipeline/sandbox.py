@@ -130,12 +130,16 @@ class Sandbox(Generic[T, R]):
             return outcome
         kind, payload = outcome[:1], outcome[1:]
         if kind == _RESULT:
-            value = self._decoder.decode(payload)
+            try:
+                value = self._decoder.decode(payload)
+            except msgspec.MsgspecError as error:  # whatever made it, it is not what the function returns
+                self.close()
+                return Outcome(CRASH, detail=f"unreadable result: {error}")
             return Outcome(EMPTY) if value is None else Outcome(OK, value)
         if kind == _OUT_OF_MEMORY:
             self.close()
             return Outcome(OUT_OF_MEMORY, detail="MemoryError")
-        return Outcome(ERROR, detail=payload.decode())
+        return Outcome(ERROR, detail=payload.decode("utf-8", "replace"))
 
 
 class _Child:
