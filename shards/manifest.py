@@ -135,7 +135,8 @@ class Manifest(TokenFormat, frozen=True, kw_only=True):
                 raise ValueError(f"{path}: not the file of the manifest ({', '.join(wrong)} differ)")
             if (header.tokens_as, header.split) != (self.tokens_as, self.split):
                 raise ValueError(
-                    f"{path}: a shard of {header.tokenizer}/{header.split}, the manifest says otherwise"
+                    f"{path}: a shard of {header.tokenizer}/{header.split}, "
+                    f"the manifest says {self.tokenizer}/{self.split}"
                 )
 
 

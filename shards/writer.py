@@ -94,7 +94,7 @@ def is_heldout(cluster_ids: Strings, fraction: float) -> npt.NDArray[np.bool_]:
     """
     limit = round(fraction * 2**64)
     ids = _array(cluster_ids).to_pylist()
-    return np.fromiter((xxhash.xxh64_intdigest(i) < limit for i in ids), np.bool_, len(ids))
+    return np.fromiter((xxhash.xxh64_intdigest(i.encode()) < limit for i in ids), np.bool_, len(ids))
 
 
 def name(split: str, shard: int, n_shards: int) -> str:
