@@ -22,15 +22,17 @@ from pipeline.settings import Settings
 from pipeline.stage import Run
 from pipeline.submissions import stage as submissions
 
-STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None]], ...] = (
-    (("submissions",), submissions.run),
-    (("links",), links.run),
-    (("fetch",), fetching.run),
-    (("extract", "language", "quality"), documents.run),
-    (("near_duplicates",), near_duplicates.run),
-    (("overlap",), overlap.run),
-    (("shards",), publish.run),
+# What runs together, and the table that is complete when it is done.
+STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None], str], ...] = (
+    (("submissions",), submissions.run, "submissions"),
+    (("links",), links.run, "links"),
+    (("fetch",), fetching.run, "pages"),
+    (("extract", "language", "quality"), documents.run, "documents"),
+    (("near_duplicates",), near_duplicates.run, "duplicates"),
+    (("overlap",), overlap.run, "overlap"),
+    (("shards",), publish.run, "published"),
 )
+NAMES = [name for names, _, _ in STAGES for name in names]
 INTERMEDIATE = ("candidates", "tokens")  # not needed once a batch is committed
 
 DESCRIPTION = """\
@@ -86,12 +88,13 @@ def crawl(
     overlap.check(settings.overlap)
     publish.check(settings.shards)
     if dry_run:
-        terminal.plan(inputs, corpus_url, batch, settings, [name for names, _ in STAGES for name in names])
+        tables = {name: table for names, _, table in STAGES for name in names}
+        terminal.plan(Console(), inputs, corpus_url, batch, settings, tables)
         return
     with connect(settings.cluster) as client:
         corpus = Corpus.create(corpus_url)
         record = corpus.batches().get(batch)
-        if record and record["inputs"] != inputs:
+        if record and _contents(record["inputs"]) != _contents(inputs):
             raise UserError(
                 f"batch '{batch}' was begun with other submissions ({_names(record['inputs'])}); "
                 "choose another --batch, or give the same files"
@@ -103,7 +106,7 @@ def crawl(
             record["settings"]["fetch"].pop("contact")
             corpus.write_json(f"batches/{batch}.json", record)
             run = Run(corpus, batch, settings, client, Progress(client))
-            for names, stage in STAGES:
+            for names, stage, _ in STAGES:
                 stage(run)
                 if until in names:
                     break
@@ -134,6 +137,10 @@ def batch_name(sources: Sequence[str]) -> str:
     return name if len(sources) == 1 else f"{name}-and-{len(sources) - 1}-more"
 
 
+def _contents(inputs: Sequence[dict[str, Any]]) -> list[str]:
+    return sorted(item["digest"] for item in inputs)
+
+
 def _names(inputs: Sequence[dict[str, Any]]) -> str:
     names = [PurePosixPath(item["path"]).name for item in inputs]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -160,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--until",
         metavar="STAGE",
-        choices=[name for names, _ in STAGES for name in names],
+        choices=NAMES,
         help="stop after this stage (%(choices)s); without --until the same command goes on from there",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")

@@ -120,10 +120,7 @@ class Progress:
             finally:
                 stage, self.current = self.current, None
         if not self.console.is_terminal:
-            seconds = time.monotonic() - stage.started
-            print(
-                f"{name}: {total - done} partitions in {seconds:.1f} s  {stage._outcomes()}", file=sys.stderr
-            )
+            print(stage.closing(total - done), file=sys.stderr)
 
     def _event(self, event: tuple[float, dict[str, Any]]) -> None:
         stage = self.current
