@@ -78,15 +78,14 @@ def rows_of(url: str) -> Iterator[Iterator[Row]]:
     taken.
     """
     kind = PurePosixPath(uncompressed(url)).suffix.lower()
-    reader = READERS.get(kind, _lines)
     try:
         with fsspec.open(url, "rb") as raw:
             if kind == ".parquet":
                 yield _parquet(url, raw)
                 return
             opener = OPENERS.get(PurePosixPath(url).suffix.lower())
-            with opener(raw) if opener else raw as file:
-                yield reader(url, io.TextIOWrapper(file, "utf-8-sig", newline=""))
+            with io.TextIOWrapper(opener(raw) if opener else raw, "utf-8-sig", newline="") as file:
+                yield READERS.get(kind, _lines)(url, file)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise FileError(f"{url}: not text in UTF-8 (byte 0x{byte:02x}); is it a binary file?") from error

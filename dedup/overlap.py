@@ -1,0 +1,260 @@
+"""n-gram overlap of texts with benchmarks: an exact index of the benchmarks' n-grams, and what a scan finds.
+
+As in section 4 of the GPT-2 paper a test set's overlap is the share of its n-grams that are in the training
+set: of all of them (occurrences), or each counted once (distinct). Two ways lead to the set of n-grams seen
+from which `BenchmarkIndex.shares` computes it: scanning documents, which also tells where, or asking a
+Bloom filter of the training set (`filter.contains(index.hashes)`), which needs no document.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dedup.benchmarks import Benchmark
+from dedup.files import FileError
+from dedup.ngrams import Grams, Hashes, NGrams
+
+EXAMPLES = pa.schema(
+    [
+        ("benchmark", pa.int32()),  # index into the benchmarks of the metadata
+        ("id", pa.string()),
+        ("text", pa.large_string()),
+        ("short", pa.bool_()),  # of fewer than n units: one n-gram of what it has
+        ("grams", pa.large_list(pa.field("element", pa.uint64()))),  # hashes, in the order of the text
+    ]
+)
+_METADATA = b"overlap"
+_MAX_POSTINGS = 1000  # places of one n-gram in the benchmarks that evidence looks at
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A benchmark in an index: as `dedup.benchmarks.Benchmark`, without its examples."""
+
+    name: str
+    source: str
+    stream: bool
+    fields: list[str]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of how many."""
+
+    hits: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1; 0 of nothing is 0."""
+        return self.hits / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What was seen of one benchmark.
+
+    occurrences and distinct: of its n-grams. examples: with any n-gram seen. short: of its texts of fewer
+    than n units, of which each is one of the n-grams above, and is seen only where it is a whole text.
+    """
+
+    name: str
+    occurrences: Share
+    distinct: Share
+    examples: Share
+    short: Share
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a scan of documents found.
+
+    n_grams, hits, longest_run: shape (documents,), int64: n-grams of the document, those which are in any
+    benchmark, and the most of these in a row. benchmarks: names of those hit by each document, sorted.
+    seen: shape (distinct n-grams of the index,), bool, in the order of `BenchmarkIndex.hashes`; scans of
+    several partitions are joined by OR.
+    """
+
+    n_grams: NDArray[np.int64]
+    hits: NDArray[np.int64]
+    longest_run: NDArray[np.int64]
+    benchmarks: list[list[str]]
+    seen: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A run of consecutive n-grams that a document and an example have in common."""
+
+    example: int  # row of `BenchmarkIndex.examples`
+    position: int  # of the first n-gram in the document
+    example_position: int
+    n_grams: int
+
+
+class BenchmarkIndex:
+    """The n-grams of benchmarks, with their places. Holds about 50 bytes for each, and the texts.
+
+    ngrams: what they are of. entries: the benchmarks. examples: table of schema EXAMPLES, by benchmark.
+    hashes: shape (distinct n-grams,), uint64, sorted.
+    """
+
+    def __init__(self, ngrams: NGrams, entries: Sequence[Entry], examples: pa.Table) -> None:
+        self.ngrams = ngrams
+        self.entries = list(entries)
+        self.examples = examples.combine_chunks()
+        grams = self.examples["grams"].combine_chunks()
+        self.offsets: NDArray[np.int64] = grams.offsets.to_numpy()  # of the examples' n-grams
+        self.hashes: Hashes
+        self._gram: NDArray[np.int64]  # index into `hashes` of each n-gram, in the order of the examples
+        self.hashes, self._gram = np.unique(grams.values.to_numpy(), return_inverse=True)
+        self._benchmark: NDArray[np.int64] = self.examples["benchmark"].to_numpy().astype(np.int64)
+        self._example = np.repeat(np.arange(len(self._benchmark)), np.diff(self.offsets))
+        # the places of n-gram g are _places[_first[g] : _first[g + 1]]
+        self._places = np.argsort(self._gram, kind="stable")
+        self._first = np.searchsorted(self._gram[self._places], np.arange(len(self.hashes) + 1))
+
+    @classmethod
+    def build(cls, benchmarks: Sequence[Benchmark], ngrams: NGrams) -> Self:
+        """Indexes benchmarks.
+
+        Raises ValueError if two have the same name, FileError for one without a single whole n-gram.
+        """
+        names = [benchmark.name for benchmark in benchmarks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two benchmarks are named {twice[0]!r}: give one of them another name")
+        tables = [EXAMPLES.empty_table()]
+        for number, benchmark in enumerate(benchmarks):
+            grams = ngrams.grams(benchmark.texts)
+            if not np.any((grams.counts > 0) & ~grams.short):
+                raise FileError(
+                    f"{benchmark.source}: every text is shorter than {ngrams.n} {ngrams.unit}, "
+                    "so that there is nothing to compare"
+                )
+            columns = [
+                pa.array(np.full(len(benchmark.texts), number, np.int32)),
+                pa.array(benchmark.ids, pa.string()),
+                pa.array(benchmark.texts, pa.large_string()),
+                pa.array(grams.short),
+                pa.LargeListArray.from_arrays(grams.offsets, grams.hashes, EXAMPLES.field("grams").type),
+            ]
+            tables.append(pa.table(columns, schema=EXAMPLES))
+        entries = [Entry(b.name, b.source, b.stream, list(b.fields)) for b in benchmarks]
+        return cls(ngrams, entries, pa.concat_tables(tables))
+
+    def save(self, url: str) -> None:
+        """Writes the index to an fsspec path, as Parquet."""
+        header = {"ngrams": self.ngrams.identity, "benchmarks": [asdict(entry) for entry in self.entries]}
+        metadata = {_METADATA: json.dumps(header, sort_keys=True)}
+        with fsspec.open(url, "wb") as file:
+            pq.write_table(self.examples.replace_schema_metadata(metadata), file, compression="zstd")
+
+    @classmethod
+    def load(cls, url: str, ngrams: NGrams) -> Self:
+        """Reads an index. Raises OSError if there is none, ValueError if it is one of other n-grams."""
+        with fsspec.open(url, "rb") as file:
+            try:
+                table = pq.read_table(file)
+                header = json.loads((table.schema.metadata or {})[_METADATA])
+            except (pa.ArrowInvalid, KeyError) as error:
+                raise ValueError(f"{url}: not an index of benchmarks") from error
+        if header["ngrams"] != ngrams.identity:
+            raise ValueError(f"{url}: an index of {header['ngrams']}, expected {ngrams.identity}")
+        return cls(ngrams, [Entry(**entry) for entry in header["benchmarks"]], table)
+
+    def scan(self, documents: Grams) -> Scan:
+        """Looks up the n-grams of documents (of `self.ngrams`)."""
+        gram = self._find(documents.hashes)
+        hit = np.flatnonzero(gram >= 0)
+        gram = gram[hit]
+        n_documents = len(documents.offsets) - 1
+        document = np.searchsorted(documents.offsets, hit, side="right") - 1
+        begins = np.flatnonzero((np.diff(hit, prepend=-2) != 1) | (np.diff(document, prepend=-1) != 0))
+        longest = np.zeros(n_documents, np.int64)
+        np.maximum.at(longest, document[begins], np.diff(begins, append=len(hit)))
+        seen = np.zeros(len(self.hashes), np.bool_)
+        seen[gram] = True
+        names: list[list[str]] = [[] for _ in range(n_documents)]
+        source, place = self._expand(gram)
+        pairs = np.stack([document[source], self._benchmark[self._example[place]]], axis=1)
+        for index, benchmark in np.unique(pairs, axis=0).tolist():
+            names[index].append(self.entries[benchmark].name)
+        hits = np.bincount(document, minlength=n_documents).astype(np.int64)
+        return Scan(documents.counts, hits, longest, [sorted(item) for item in names], seen)
+
+    def example_hits(self, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many n-grams of each example were seen: shape (examples,), int64."""
+        counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(seen[self._gram], dtype=np.int64)])
+        return np.asarray(counts[self.offsets[1:]] - counts[self.offsets[:-1]])
+
+    def shares(self, seen: NDArray[np.bool_]) -> list[Overlap]:
+        """The overlap of each benchmark, in the order of `entries`. seen: as in `Scan`."""
+        hits = self.example_hits(seen)
+        short = self.examples["short"].to_numpy()
+        result = []
+        for number, entry in enumerate(self.entries):
+            first, last = np.searchsorted(self._benchmark, [number, number + 1])
+            grams = self._gram[self.offsets[first] : self.offsets[last]]
+            distinct = np.unique(grams)
+            mine, is_short = hits[first:last], short[first:last]
+            result.append(
+                Overlap(
+                    entry.name,
+                    Share(int(mine.sum()), len(grams)),
+                    Share(int(seen[distinct].sum()), len(distinct)),
+                    Share(int(np.count_nonzero(mine)), len(mine)),
+                    Share(int(mine[is_short].sum()), int(is_short.sum())),
+                )
+            )
+        return result
+
+    def matches(self, document: Hashes, limit: int = 10) -> list[Match]:
+        """The longest runs of n-grams that one document has in common with examples, longest first.
+
+        document: hashes of its n-grams, in order. limit: how many runs at most.
+        """
+        gram = self._find(document)
+        position = np.flatnonzero(gram >= 0)
+        source, place = self._expand(gram[position], _MAX_POSTINGS)
+        position = position[source]
+        example = self._example[place]
+        example_position = place - self.offsets[example]
+        diagonal = example_position - position
+        order = np.lexsort([position, diagonal, example])
+        position, example, diagonal = position[order], example[order], diagonal[order]
+        begins = np.flatnonzero(
+            (np.diff(example, prepend=-1) != 0)
+            | (np.diff(diagonal, prepend=0) != 0)
+            | (np.diff(position, prepend=-2) != 1)
+        )
+        lengths = np.diff(begins, append=len(position))
+        best = begins[np.argsort(-lengths, kind="stable")[:limit]]
+        lengths = np.sort(-lengths, kind="stable")[:limit] * -1
+        return [
+            Match(int(example[at]), int(position[at]), int(position[at] + diagonal[at]), int(length))
+            for at, length in zip(best, lengths, strict=True)
+        ]
+
+    def _find(self, hashes: Hashes) -> NDArray[np.int64]:
+        """Index into `self.hashes` of each hash, -1 for those that are not there."""
+        at = np.searchsorted(self.hashes, hashes)
+        at[at == len(self.hashes)] = 0
+        return np.where(self.hashes[at] == hashes, at, -1) if len(self.hashes) else at - 1
+
+    def _expand(
+        self, grams: NDArray[np.int64], most: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All places of n-grams: index into `grams`, and into the n-grams of the examples."""
+        counts = self._first[grams + 1] - self._first[grams]
+        if most is not None:
+            counts = np.minimum(counts, most)
+        source = np.repeat(np.arange(len(grams)), counts)
+        within = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return source, self._places[self._first[grams][source] + within]
