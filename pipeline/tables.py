@@ -71,8 +71,8 @@ DOCUMENTS = pa.schema(
         ("date", pa.string()),  # ISO 8601 date of publication, as found in the page
         ("language", pa.string()),  # ISO 639-1, of langdetect
         ("language_probability", pa.float32()),
-        ("n_words", pa.int32()),
-        ("text", pa.large_string()),  # null where nothing was extracted
+        ("n_words", pa.int32()),  # null where text is
+        ("text", pa.large_string()),  # null unless the quality rules saw it: no text, or another language
         ("stage", pa.string()),  # the stage that decided: extract, language or quality
         ("reason", pa.string()),
     ]
