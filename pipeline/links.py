@@ -182,7 +182,7 @@ def _reasons(links: pa.Table, earlier: pa.Table | None, settings: Links) -> pa.C
 
 
 def run(run: Run) -> None:
-    """Makes `candidates` and `links`, hosts whole in partitions of about `links.rows` links.
+    """Makes `candidates` and `links`, sites whole in partitions of about `links.rows` links.
 
     Holds in a worker one partition of candidates and of the pages that earlier batches fetched from the same
     hosts, about 400 bytes a submission; the shuffle is on the workers' disks.
@@ -256,8 +256,11 @@ def placed(piece: Piece, partitions: int) -> pa.Table:
 
 
 def partition_of(host: str, partitions: int) -> int:
-    """The partition of links, and of all tables made from them, that holds a host."""
-    return xxhash.xxh64_intdigest(host.encode()) % partitions
+    """The partition of links, and of all tables made from them, that holds a host and the rest of its site.
+
+    "www." and the bare host are one web server as a rule: politeness wants them in one place.
+    """
+    return xxhash.xxh64_intdigest(urls.site(host).encode()) % partitions
 
 
 def gather(rows: pd.DataFrame, partition: Partition, settings: Links) -> Output:

@@ -29,7 +29,7 @@ LINKS = pa.schema(
         ("link_id", pa.string()),
         ("url", pa.string()),  # canonical: decides identity
         ("raw_url", pa.string()),  # as posted in the submission with the best karma: what is fetched
-        ("host", pa.string()),  # of the canonical URL: decides the partition
+        ("host", pa.string()),  # of the canonical URL: its site (`urls.site`) decides the partition
         ("karma", pa.int64()),  # by the karma rule; null where no submission has a score
         ("submission_ids", pa.list_(pa.string())),  # sorted
         ("subreddits", pa.list_(pa.string())),  # sorted, distinct

@@ -63,11 +63,11 @@ HOST_REASONS = {
     "wikipedia.org": "wikipedia",
 }
 
-_PLAIN = re.compile(
-    r"https?://[!-%'-\[\]-~]+"
-)  # printable ASCII; no backslash, and no "&", which may be "&amp;"
-_PRINTABLE = re.compile(r"[!-\[\]-~]+")
+_HOSTED = re.compile(r"https?://(?!(?i:https?:))[^/?#&<>]+(?:[/?#]|$)")
+_PRINTABLE = re.compile(r"[!-\[\]-~]+")  # ASCII without the backslash
+_PLAIN = re.compile(rf"(?={_HOSTED.pattern})[!-%'-\[\]-~]+")  # the same without "&", which may be "&amp;"
 _AMPERSAND = re.compile(r"&(?:amp;)+")
+_BREAKS = str.maketrans("", "", "\t\r\n")  # nothing in a URL, says the URL standard
 _SCHEME = re.compile(r"[/\\\s]*(?:(https?):[/\\\s]*)+", re.IGNORECASE)
 _BARE = re.compile(r"[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:[/?#]|$)")
 _LABELS = r"(?=[^/:]{1,253}(?:[/:]|$))(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}"
@@ -75,9 +75,7 @@ _AUTHORITY = re.compile(rf"({_LABELS}|\[[0-9a-f:.]+\])\.?(?::(\d{{1,5}}))?", re.
 _CANONICAL = re.compile(rf"https?://{_LABELS}/(?!\.)(?:[\w~!$&'()*+,=:@.-]|/(?!\.))*", re.ASCII)
 _HOST = re.compile(r"https?://(?:\[([^\]]*)\]|([^/:?#]*))")
 _MEDIA = re.compile(rf"\.(?:{'|'.join(MEDIA_EXTENSIONS)})$", re.IGNORECASE)
-_suffixes = tldextract.TLDExtract(
-    suffix_list_urls=(), cache_dir=None
-)  # the snapshot in the package: no download
+_suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # the package's list: no download
 
 
 def clean(url: str) -> str | None:
@@ -88,21 +86,19 @@ def clean(url: str) -> str | None:
     """
     if _PLAIN.fullmatch(url):
         return url
-    url = _AMPERSAND.sub("&", url).replace("&lt;", "<").replace("&gt;", ">").strip(EDGES)
-    if scheme := _SCHEME.match(url):  # of "http://http://example.com" the last
+    url = _AMPERSAND.sub("&", url.translate(_BREAKS)).replace("&lt;", "<").replace("&gt;", ">").strip(EDGES)
+    if scheme := _SCHEME.match(url):
         url = f"{scheme[1].lower()}://{url[scheme.end() :]}"
-    elif url.startswith("//"):
-        url = f"http:{url}"
-    elif _BARE.match(url):
-        url = f"http://{url}"
+    elif url.startswith("//") or _BARE.match(url):
+        url = f"http://{url.lstrip('/')}"
     else:
         return None
-    if _PRINTABLE.fullmatch(url):
-        return url
-    try:
-        return safe_url_string(url)
-    except ValueError:
-        return None
+    if not _PRINTABLE.fullmatch(url):
+        try:
+            url = safe_url_string(url)
+        except ValueError:
+            return None
+    return url if _HOSTED.match(url) and _PRINTABLE.fullmatch(url) else None
 
 
 def canonical(url: str) -> str | None:
@@ -145,6 +141,16 @@ def registered_domain(url: str) -> str:
     By the public suffix list in the tldextract package; nothing is downloaded.
     """
     return _registered_domain(host(url))
+
+
+@lru_cache(maxsize=1 << 16)
+def site(host: str) -> str:
+    """The part of a host that is under one administration: "bbc.co.uk", "somebody.blogspot.com".
+
+    The registered domain by the whole public suffix list, its private part (hosting services) included.
+    """
+    parts = _suffixes.extract_str(host, include_psl_private_domains=True)
+    return f"{parts.domain}.{parts.suffix}" if parts.domain and parts.suffix else host
 
 
 def reject(url: str, settings: Links) -> str | None:
