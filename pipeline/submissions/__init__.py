@@ -62,7 +62,7 @@ def _rows(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[Row
     if delimiter := listings.delimiter(texts[0]):
         return listings.table(stream, delimiter, counts)
     if any(map(URL.match, filled)):
-        comma = all(map(listings.COMMA.fullmatch, map(str.strip, texts)))
+        comma = all(listings.scored(text, ",") for text in texts)
         return listings.urls(stream, comma, counts)
     raise UserError(
         f"{path}: neither a dump (a JSON object a line), nor a table with a column 'url', nor a list of URLs"

@@ -28,8 +28,7 @@ NAMES = {  # Reddit's name of a field -> names of columns that stand for it, the
     "promoted": ("promoted",),
 }
 DELIMITERS = "\t,;"
-SPACED = re.compile(r"(.*\S)\s+(-?\d+)")  # a URL and its score
-COMMA = re.compile(r"(.*[^\s,])\s*,\s*(-?\d+)")
+SCORE = re.compile(r"\s*-?\d+\s*", re.ASCII)
 
 
 def columns(header: Sequence[str]) -> dict[str, int]:
@@ -87,14 +86,19 @@ def urls(lines: Iterable[bytes | None], comma: bool, counts: Counter[str]) -> It
         if not text:
             counts["empty_line"] += 1
             continue
-        scored = SPACED.fullmatch(text) or (COMMA.fullmatch(text) if comma else None)
-        url, score = scored.groups() if scored else (text, None)
+        url, score = (comma and scored(text, ",")) or scored(text) or (text, None)
         row = parse({"url": url, "score": score}, ORIGIN)
         if isinstance(row, str):
             counts[row] += 1
         else:
             counts["ok"] += 1
             yield row
+
+
+def scored(text: str, separator: str | None = None) -> tuple[str, str] | None:
+    """The text before the last separator (by default white space) and the score after it, if it is one."""
+    before, *score = text.rsplit(separator, 1)
+    return (before.rstrip(), score[0]) if score and SCORE.fullmatch(score[0]) else None
 
 
 def parquet(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[Row]:

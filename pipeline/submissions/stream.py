@@ -19,7 +19,7 @@ import zstandard
 from pipeline.errors import UserError
 
 READ = 1 << 20  # bytes per read of the file
-FEED = 4096  # compressed bytes a step: bounds what a step can expand to, even at zstd's 1 : 32,000
+FEED = 1024  # compressed bytes a step: bounds what it can expand to, 32 MB at zstd's utmost 1 : 32,000
 MAX_LINE = 16 << 20  # bytes; the longest submissions in Reddit's dumps are below 2 MB
 WINDOW = 2**31  # Pushshift and Arctic Shift compress with `zstd --long=31`
 
@@ -66,7 +66,7 @@ def chunks(file: Any, counts: Counter[str]) -> Iterator[bytes]:
 
     Streams one after the other (zstd frames, gzip members) are read as one; NULs between them are padding.
     At the end of a truncated file, or where it is corrupt, counts one `truncated` and stops. Of a corrupt
-    file at most the last 4 kB (compressed) before the damage are lost with what follows.
+    file at most the last 1 kB (compressed) before the damage are lost with what follows.
     """
     first = file.read(READ)
     make = _format(first)
