@@ -7,13 +7,14 @@ A thread for each connection, HTTP/1.1 with connections kept alive. It serves ot
 how the workers of a crawl reach it: `web.connect_to` is what their setting `fetch.connect_to` has to be.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.demo import content, oddities
 from pipeline.demo.oddities import Answer
@@ -55,8 +56,10 @@ class _Server(ThreadingHTTPServer):
         self.web = Web(f"http://127.0.0.1:{self.server_port}")
         self.stopped = threading.Event()
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up early are what the demo is about."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up early are part of the demo; anything else is a fault, and shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answers as planned, or 404."""
         host = self.headers.get("Host", "").partition(":")[0].lower()
-        answer = self.server.answers.get(host + self.path, NOT_FOUND)
+        answer = self._answer(host)
         agent = self.headers.get("User-Agent", "")
         self.server.web.log.append(Request(time.monotonic(), host, self.path, answer.status, agent))
         self.server.stopped.wait(answer.delay)
@@ -87,6 +90,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._drip(answer)
         else:
             self.wfile.write(answer.body)
+
+    def _answer(self, host: str) -> Answer:
+        """That of the path, whatever else its query says: sites ignore the parameters of trackers."""
+        for end in ("", "&", "?"):
+            path = self.path.partition(end)[0] if end else self.path
+            if answer := self.server.answers.get(host + path):
+                return answer
+        return NOT_FOUND
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 
