@@ -107,8 +107,7 @@ def pages() -> dict[str, Page]:
 
 def posts(page: Page) -> list[Post]:
     """What is written on a page, as HTML; the first post is the page's author's."""
-    parts = [page.author, page.date, *(part.strip() for part in POST.split(page.body)[0:1])]
-    parts += POST.split(page.body)[1:]
+    parts = [page.author, page.date, *POST.split(page.body)]
     markdown = MarkdownIt()
     return [
         Post(parts[i], parts[i + 1], markdown.render(parts[i + 2]).strip()) for i in range(0, len(parts), 3)
@@ -140,9 +139,8 @@ def content_type(page: Page) -> str:
 
 @cache
 def _layouts() -> jinja2.Environment:
-    safe = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "layouts"), trim_blocks=True)
-    safe.undefined = jinja2.StrictUndefined
-    return safe
+    loader = jinja2.FileSystemLoader(HERE / "layouts")
+    return jinja2.Environment(loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined)
 
 
 def _read(file: Path) -> tuple[dict[str, Any], str]:
