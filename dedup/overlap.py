@@ -169,8 +169,11 @@ class BenchmarkIndex:
             raise ValueError(f"{url}: an index of {header['ngrams']}, expected {ngrams.identity}")
         return cls(ngrams, [Entry(**entry) for entry in header["benchmarks"]], table)
 
-    def scan(self, documents: Grams) -> Scan:
-        """Looks up the n-grams of documents (of `self.ngrams`)."""
+    def scan(self, documents: Grams, training: NDArray[np.bool_] | None = None) -> Scan:
+        """Looks up the n-grams of documents (made by `self.ngrams`).
+
+        training: shape (documents,), bool: those whose n-grams count as seen; by default all.
+        """
         gram = self._find(documents.hashes)
         hit = np.flatnonzero(gram >= 0)
         gram = gram[hit]
@@ -180,7 +183,7 @@ class BenchmarkIndex:
         longest = np.zeros(n_documents, np.int64)
         np.maximum.at(longest, document[begins], np.diff(begins, append=len(hit)))
         seen = np.zeros(len(self.hashes), np.bool_)
-        seen[gram] = True
+        seen[gram if training is None else gram[training[document]]] = True
         names: list[list[str]] = [[] for _ in range(n_documents)]
         source, place = self._expand(gram)
         pairs = np.stack([document[source], self._benchmark[self._example[place]]], axis=1)
@@ -214,6 +217,14 @@ class BenchmarkIndex:
                 )
             )
         return result
+
+    def runs(self, example: int, seen: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Runs of n-grams of an example that were seen: (position of the first, how many), longest first."""
+        found = np.flatnonzero(seen[self._gram[self.offsets[example] : self.offsets[example + 1]]])
+        begins = np.flatnonzero(np.diff(found, prepend=-2) != 1)
+        lengths = np.diff(begins, append=len(found))
+        order = np.argsort(-lengths, kind="stable")
+        return list(zip(found[begins[order]].tolist(), lengths[order].tolist(), strict=True))
 
     def matches(self, document: Hashes, limit: int = 10) -> list[Match]:
         """The longest runs of n-grams that one document has in common with examples, longest first.

@@ -1,0 +1,143 @@
+"""The Bloom filter over the n-grams of a batch's training documents: made on Dask, kept with the corpus.
+
+    filters/<batch>/train.bloom     the filter (`dedup.bloom` describes the file)
+    filters/<batch>/train.json      what it was made from, and how often it errs
+
+It is sized from the number of distinct n-grams, which the stage `overlap` has estimated. Held-out documents
+are not in it.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial, reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from distributed import Client, KilledWorker
+
+from dedup.bloom import BloomFilter
+from dedup.ngrams import NGrams
+from pipeline.corpus import Corpus
+from pipeline.documents import kept
+from pipeline.errors import UserError
+from pipeline.settings import fingerprint
+from pipeline.stage import Partition, Run
+from shards import writer
+
+TRIALS = 1_000_000  # n-grams that no text has, to measure the false positive rate with: as many as the paper
+SEED = 2019
+
+
+def name(batch: str, ending: str = "bloom") -> str:
+    """The name of a batch's filter in the corpus."""
+    return f"filters/{batch}/train.{ending}"
+
+
+def build(run: Run, ngrams: NGrams, inputs: Sequence[Any], distinct: int, bound: int) -> dict[str, Any]:
+    """Makes the filter of the batch, or finds it made from the same inputs. Returns its record.
+
+    distinct, bound: the estimated number of distinct n-grams, and an upper bound for it. Each worker fills a
+    filter with its partitions, and these are joined by OR: a worker holds up to three filters (5 bytes for
+    each distinct n-gram and filter at a rate of 1e-8).
+    """
+    settings, heldout = run.settings.overlap, run.settings.shards.heldout
+    rate = settings.false_positive_rate
+    key = fingerprint(["filter", ngrams.identity, list(inputs), rate, heldout, bound])
+    record = run.corpus.read_json(name(run.batch, "json"))
+    if record and record["key"] == key and run.corpus.exists(name(run.batch)):
+        return record
+    try:
+        empty = BloomFilter.sized(bound, rate, ngrams.identity)
+    except ValueError as error:
+        raise UserError(f"overlap.false_positive_rate: {error}") from error
+    about = {"key": key, "distinct": distinct, "rate_asked": rate}
+    with run.progress.stage("filter", total=len(inputs)) as progress:
+        record = _on_dask(
+            run.client, run, ngrams, len(inputs), (empty.n_bits, empty.n_hashes), heldout, about
+        )
+        for _ in inputs:
+            progress.advance({})
+    run.corpus.write_json(name(run.batch, "json"), record)
+    return record
+
+
+def _on_dask(
+    client: Client,
+    run: Run,
+    ngrams: NGrams,
+    partitions: int,
+    size: tuple[int, int],
+    heldout: float,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    tasks = min(max(1, partitions), max(1, len(client.scheduler_info()["workers"])))
+    fill = partial(_fill, corpus=run.corpus, batch=run.batch, ngrams=ngrams, size=size, heldout=heldout)
+    parts = client.map(fill, [range(i, partitions, tasks) for i in range(tasks)], pure=False, retries=1)
+    whole = reduce(lambda one, other: client.submit(_join, one, other, pure=False), parts)
+    stored = client.submit(_store, whole, ngrams, run.corpus, run.batch, about, pure=False)
+    del parts, whole
+    try:
+        record: dict[str, Any] = stored.result()
+    except KilledWorker as error:
+        raise UserError(
+            "the Bloom filter of the training set: several workers died in making it; give them more memory, "
+            "or raise overlap.false_positive_rate"
+        ) from error
+    return record
+
+
+def _fill(
+    numbers: Sequence[int], corpus: Corpus, batch: str, ngrams: NGrams, size: tuple[int, int], heldout: float
+) -> BloomFilter:
+    result = BloomFilter(*size, ngrams.identity)
+    for number in numbers:
+        partition = Partition(corpus, batch, number, Path(), lambda reason: None)
+        rows = kept(partition, ["doc_id", "text"], after="duplicates")
+        training = ~writer.is_heldout(rows["doc_id"], heldout)
+        texts = [
+            text for text, of_training in zip(rows["text"].to_pylist(), training, strict=True) if of_training
+        ]
+        result.add(ngrams.grams(texts).hashes)
+    return result
+
+
+def _join(one: BloomFilter, other: BloomFilter) -> BloomFilter:
+    result = BloomFilter(one.n_bits, one.n_hashes, one.about, np.array(one.bits))
+    result |= other
+    return result
+
+
+def _store(
+    whole: BloomFilter, ngrams: NGrams, corpus: Corpus, batch: str, about: dict[str, Any]
+) -> dict[str, Any]:
+    with corpus.writing(name(batch)) as path:
+        whole.save(str(path))
+    return {
+        **about,
+        "n_bits": whole.n_bits,
+        "n_hashes": whole.n_hashes,
+        "fill": whole.fill,
+        "rate_expected": whole.false_positive_rate(about["distinct"]),
+        "tried": TRIALS,
+        "found": int(whole.contains(ngrams.absent(TRIALS, SEED)).sum()),
+    }
+
+
+def load(corpus: Corpus, batch: str, ngrams: NGrams) -> BloomFilter:
+    """The filter of a batch, mapped to memory if it is local.
+
+    Raises UserError if there is none, or it is of other n-grams.
+    """
+    if not corpus.exists(name(batch)):
+        raise UserError(f"{corpus.url}: batch '{batch}' has no Bloom filter (filters/{batch}/train.bloom)")
+    try:
+        if corpus.is_local:
+            return BloomFilter.load(corpus.path(name(batch)), ngrams.identity)
+        with tempfile.TemporaryDirectory() as scratch:
+            local = corpus.fetch(name(batch), Path(scratch))
+            found = BloomFilter.load(str(local), ngrams.identity)
+            found.bits = np.array(found.bits)
+            return found
+    except ValueError as error:
+        raise UserError(f"{error}; set overlap.unit and overlap.n as the batch has them") from error

@@ -1,0 +1,126 @@
+"""From what a scan, or a Bloom filter, found of benchmarks to the data of the contamination report."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dedup.benchmarks import Benchmark
+from dedup.evidence import Passage, passages
+from dedup.overlap import BenchmarkIndex, Overlap, Share
+from pipeline.report.contamination import BenchmarkResult, Evidence, FilterResult, Report, Text, histogram
+
+WORST = 10  # examples of a benchmark that are shown
+RUNS = 3  # passages of an example that are shown where it is not known what document they are in
+VERSIONS = ("webtext-pipeline", "tiktoken", "numpy", "datasketch")
+
+
+def own_train(index: BenchmarkIndex, splits: Sequence[Benchmark | None]) -> list[Overlap | None]:
+    """The overlap of each benchmark of an index with its own training split, where it has one."""
+    return [
+        index.shares(index.scan(index.ngrams.grams(split.texts)).seen)[number] if split else None
+        for number, split in enumerate(splits)
+    ]
+
+
+def assemble(
+    index: BenchmarkIndex,
+    *,
+    subject: str,
+    training_set: str,
+    own_train: Sequence[Overlap | None],
+    seen: NDArray[np.bool_],
+    evidence: pa.Table | None = None,
+    documents: Share | None = None,
+    filters: Sequence[tuple[str, Mapping[str, Any]]] = (),
+) -> Report:
+    """The report. seen: the n-grams of the index that are in the training set.
+
+    training_set: what that is, in words. evidence: columns as `pipeline.overlap.EVIDENCE`, the strongest
+    first; without it passages are marked in the examples only. filters: path and record of each
+    (`pipeline.filters`).
+    """
+    hits = index.example_hits(seen)
+    totals = np.diff(index.offsets)
+    benchmark_of = index.examples["benchmark"].to_numpy()
+    by_example: dict[int, list[dict[str, Any]]] = {}
+    for row in evidence.to_pylist() if evidence is not None else []:
+        by_example.setdefault(row["example"], []).append(row)
+    results = []
+    for number, (entry, overlap, own) in enumerate(
+        zip(index.entries, index.shares(seen), own_train, strict=True)
+    ):
+        examples = np.flatnonzero(benchmark_of == number)
+        share = hits[examples] / np.maximum(totals[examples], 1)
+        order = np.lexsort([examples, -hits[examples], -share])
+        worst = [i for i in examples[order][:WORST].tolist() if hits[i]]
+        results.append(
+            BenchmarkResult(
+                name=entry.name,
+                source=entry.source,
+                stream=entry.stream,
+                fields=entry.fields,
+                unit=index.ngrams.unit,
+                n=index.ngrams.n,
+                own_train=own,
+                corpus=overlap,
+                histogram=histogram(hits[examples].tolist(), totals[examples].tolist()),
+                worst=[
+                    Text(
+                        index.examples["id"][i].as_py(),
+                        Share(int(hits[i]), int(totals[i])),
+                        _evidence(index, i, seen, by_example.get(i) if evidence is not None else None),
+                    )
+                    for i in worst
+                ],
+            )
+        )
+    records = [
+        FilterResult(path, **{key: value for key, value in record.items() if key != "key"})
+        for path, record in filters
+    ]
+    return Report(subject, results, documents, records, _method(index, training_set))
+
+
+def _evidence(
+    index: BenchmarkIndex, example: int, seen: NDArray[np.bool_], rows: Sequence[Mapping[str, Any]] | None
+) -> list[Evidence]:
+    text = index.examples["text"][example].as_py()
+    if rows is None:
+        runs = index.runs(example, seen)[:RUNS]
+        return [
+            Evidence(n_grams, passage)
+            for (_, n_grams), passage in zip(runs, passages(text, runs, index.ngrams), strict=True)
+        ]
+    quoted = passages(text, [(row["example_position"], row["n_grams"]) for row in rows], index.ngrams)
+    return [
+        Evidence(
+            row["n_grams"],
+            passage,
+            Passage(row["before"], row["text"], row["after"]),
+            row["doc_id"],
+            row["url"],
+        )
+        for row, passage in zip(rows, quoted, strict=True)
+    ]
+
+
+def _method(index: BenchmarkIndex, training_set: str) -> dict[str, str]:
+    ngrams = index.ngrams
+    unit = "words" if ngrams.unit == "words" else "GPT-2 tokens"
+    method = {
+        "Training set": training_set,
+        "Normal form": "runs of Unicode alphanumerics, lower-cased, joined by single spaces",
+        "n-grams": f"{ngrams.n} {unit} in a row; none reaches over the end of a document or an example",
+        "Equality": "of 64-bit hashes; two different n-grams have the same one with probability 2**-64",
+        "Versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
+    }
+    if ngrams.unit == "tokens":
+        method["Tokens"] = (
+            f"every word is encoded with a space before it (vocabulary {ngrams.tokenizer}), so that a "
+            "passage has the same n-grams wherever it stands"
+        )
+    return method
