@@ -1,18 +1,13 @@
 """Text against text: near-duplicates and n-gram overlap. Knows nothing of crawling."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from dedup import clusters, lsh, minhash
-from dedup.words import text_hash
+from dedup.words import Texts, text_hashes
 
 
-def near_duplicates(
-    texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, threshold: float = 0.7
-) -> NDArray[np.int64]:
+def near_duplicates(texts: Texts, *, threshold: float = 0.7) -> NDArray[np.int64]:
     """For each text the index of the one that stands for it: shape (texts,), int64.
 
     A text is kept where that is its own index. Texts are linked if MinHash (128 permutations, shingles of 5
@@ -24,8 +19,8 @@ def near_duplicates(
     rows, shingles = minhash.sketch(texts)
     bands, width = lsh.parameters(threshold)
     filled = np.flatnonzero(shingles)
-    keys = [text_hash(str(texts[int(index)]))[:8] for index in filled]
-    buckets = lsh.bucket_rows(filled, rows[filled], np.frombuffer(b"".join(keys), "<i8"), bands, width)
+    keys = lsh.text_keys(text_hashes(texts))
+    buckets = lsh.bucket_rows(filled, rows[filled], keys[filled], bands, width)
     pairs = lsh.candidates(buckets)
     pairs = pairs[lsh.similarity(rows[pairs["low"]], rows[pairs["high"]]) >= threshold]
     members = clusters.components(pairs)

@@ -7,10 +7,11 @@ more, of their text's hash. Documents are numbered (`node`); a pair of nodes is 
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from datasketch import MinHashLSH
 from numpy.typing import NDArray
 
-from dedup.minhash import mix
+from dedup.minhash import from_bytes, mix
 
 HUBS = 16  # distinct texts of a bucket that all its others are compared with
 
@@ -58,6 +59,12 @@ def bucket_rows(
             "text_key": np.repeat(text_keys, bands + 1),
         }
     )
+
+
+def text_keys(text_hashes: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+    """The first 64 bits of hashes of normalised texts (`dedup.words.text_hashes`): shape (documents,)."""
+    column = text_hashes.combine_chunks() if isinstance(text_hashes, pa.ChunkedArray) else text_hashes
+    return np.ascontiguousarray(from_bytes(column, 4)[:, :2]).view("<i8")[:, 0]
 
 
 def candidates(buckets: pd.DataFrame, first_new: int = 0) -> pd.DataFrame:

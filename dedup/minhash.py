@@ -10,14 +10,15 @@ so a window rolls over the words and no string is built. These hashes are what d
 `hashvalues` that `signatures` gives.
 """
 
-from collections.abc import Sequence
+import hashlib
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 from datasketch import LeanMinHash, MinHash
 from numpy.typing import NDArray
 
-from dedup.words import word_hashes
+from dedup.words import Texts, compiled, table, utf8, word_hashes
 
 MULTIPLIER = 0x9E3779B97F4A7C15
 SCHEME = "affine32"
@@ -33,8 +34,7 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def shingle_hashes(text: str, *, shingle: int = 5) -> NDArray[np.uint32]:
     """The 32-bit hash of every shingle of a text, in order, repeats included: shape (shingles,), uint32."""
-    if shingle < 1:
-        raise ValueError(f"a shingle has at least one word, found shingle={shingle}")
+    _check(shingle)
     words = word_hashes(text)
     size = min(shingle, len(words))
     if not size:
@@ -45,37 +45,66 @@ def shingle_hashes(text: str, *, shingle: int = 5) -> NDArray[np.uint32]:
     return (mix(rolled) >> np.uint64(32)).astype(np.uint32)
 
 
-def signatures(
-    texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
-) -> NDArray[np.uint32]:
+def signatures(texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5) -> NDArray[np.uint32]:
     """MinHash signatures: shape (texts, num_perm), uint32; a text without words has 2³²-1 everywhere.
 
-    texts: strings, or an Arrow array of strings without nulls. Raises UnicodeEncodeError for a string that is
-    not valid Unicode (lone surrogates), ValueError for a null.
+    texts: strings, or an Arrow array of strings. Raises UnicodeEncodeError for a string that is not valid
+    Unicode (lone surrogates), ValueError for a null or invalid UTF-8 in Arrow.
     """
     return sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)[0]
 
 
 def sketch(
-    texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
+    texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """`signatures` of the texts, and how many shingles each has: shape (texts,), int64, repeats included."""
-    if not isinstance(texts, pa.Array | pa.ChunkedArray):
-        texts = pa.array(texts, pa.large_string())
-    if texts.null_count:
-        raise ValueError(f"texts must not be null, found {texts.null_count} null of {len(texts)}")
-    empty = MinHash(num_perm=num_perm, seed=seed, hashfunc=int, scheme=SCHEME)
+    _check(shingle)
+    offsets, data = utf8(texts)
+    kernel = compiled()
+    if kernel is None:
+        return reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    sketched: tuple[NDArray[np.uint32], NDArray[np.int64]] = kernel.sketch(
+        offsets, data, table(), shingle, np.uint64(MULTIPLIER), permutations(num_perm, seed)
+    )
+    return sketched
+
+
+def reference(
+    texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """What `sketch` must give, by datasketch itself: for tests, and where numba cannot be had."""
     rows = np.empty((len(texts), num_perm), np.uint32)
     counts = np.empty(len(texts), np.int64)
     for row, text in enumerate(texts):
-        hashes = shingle_hashes(text.as_py(), shingle=shingle)
+        hashes = shingle_hashes(str(text), shingle=shingle)
         counts[row] = len(hashes)
-        minhash = empty.copy()
+        minhash = _empty(num_perm, seed).copy()
         distinct = np.unique(hashes)
         for start in range(0, len(distinct), _AT_ONCE):
             minhash.update_batch(distinct[start : start + _AT_ONCE])
         rows[row] = minhash.hashvalues
     return rows, counts
+
+
+def permutations(num_perm: int, seed: int) -> NDArray[np.uint32]:
+    """datasketch's a and b: a permuted hash is a · mix(hash) + b modulo 2³². Shape (2, num_perm), uint32."""
+    return np.array(_empty(num_perm, seed).permutations, np.uint32)
+
+
+def checksum(num_perm: int, seed: int) -> str:
+    """Of the permutations, 32 hexadecimal digits: signatures can be compared where these are equal."""
+    data = permutations(num_perm, seed).astype("<u4").tobytes()
+    return hashlib.blake2b(SCHEME.encode() + data, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _empty(num_perm: int, seed: int) -> MinHash:
+    return MinHash(num_perm=num_perm, seed=seed, hashfunc=int, scheme=SCHEME)
+
+
+def _check(shingle: int) -> None:
+    if shingle < 1:
+        raise ValueError(f"a shingle has at least one word, found shingle={shingle}")
 
 
 def to_datasketch(row: NDArray[np.uint32], *, seed: int = 1) -> LeanMinHash:
@@ -91,11 +120,19 @@ def to_bytes(rows: NDArray[np.uint32]) -> pa.Array:
 
 
 def from_bytes(column: pa.Array | pa.ChunkedArray, num_perm: int) -> NDArray[np.uint32]:
-    """`to_bytes` undone: shape (rows, num_perm), uint32, read-only."""
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    data = b"".join(value for chunk in chunks for value in chunk.to_pylist())
-    if len(data) != len(column) * num_perm * 4:
-        raise ValueError(
-            f"signatures of {num_perm} permutations have {num_perm * 4} bytes each, found others"
-        )
-    return np.frombuffer(data, "<u4").reshape(len(column), num_perm)
+    """`to_bytes` undone, in place where the column is one chunk: shape (rows, num_perm), uint32, read-only.
+
+    Raises ValueError if a row has another number of bytes, or is null.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    width = num_perm * 4
+    _, offsets, data = column.cast(pa.large_binary()).buffers()
+    if column.null_count or not len(column):
+        ends = np.arange(len(column) + 1) if column.null_count else np.zeros(1, np.int64)
+    else:
+        ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    if (np.diff(ends) != width).any():
+        raise ValueError(f"signatures of {num_perm} permutations have {width} bytes each, found others")
+    size = len(column) * num_perm
+    return np.frombuffer(data or b"", "<u4", size, int(ends[0]) if size else 0).reshape(-1, num_perm)

@@ -7,9 +7,16 @@ points: a character that is not alphanumeric separates words, any other becomes 
 """
 
 import hashlib
-from functools import lru_cache
+import itertools
+import sys
+import warnings
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 FNV_OFFSET = 0xCBF29CE484222325
@@ -52,3 +59,68 @@ def word_hashes(text: str) -> NDArray[np.uint64]:
     """`word_hash` of every word of a text, in order: shape (words,), uint64."""
     words = text.translate(CHARACTERS).split()
     return np.fromiter(map(word_hash, words), np.uint64, len(words))
+
+
+Texts: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
+
+
+@cache
+def compiled() -> ModuleType | None:
+    """`dedup.kernel`; None, with a warning, where numba cannot be had: then numpy and Python do its work."""
+    try:
+        from dedup import kernel
+    except ImportError as error:
+        warnings.warn(f"hashing words without numba, about 70 times slower: {error}", stacklevel=2)
+        return None
+    return kernel
+
+
+@cache
+def table() -> NDArray[np.uint32]:
+    """The rule of this module for `dedup.kernel`: shape (code points up to the last alphanumeric,), uint32.
+
+    What a character becomes, as its UTF-8 bytes, the first one lowest; a space where it separates words.
+    """
+    alphanumeric = [code_point for code_point in range(sys.maxunicode + 1) if chr(code_point).isalnum()]
+    packed = np.full(alphanumeric[-1] + 1, ord(" "), np.uint32)
+    for code_point in alphanumeric:
+        packed[code_point] = int.from_bytes(CHARACTERS[code_point].encode(), "little")  # one character: ≤ 4
+    return packed
+
+
+def utf8(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Texts for `dedup.kernel`: offsets, shape (texts + 1,), and bytes. Arrow data stay in place.
+
+    Raises UnicodeEncodeError for a string that is not valid Unicode (lone surrogates), pyarrow.ArrowInvalid,
+    a ValueError, for an Arrow array of invalid UTF-8, ValueError for a null.
+    """
+    if not isinstance(texts, pa.Array | pa.ChunkedArray):
+        texts = pa.array(texts, pa.large_string())
+    elif isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if texts.null_count:
+        raise ValueError(f"texts must not be null, found {texts.null_count} null of {len(texts)}")
+    texts.validate(full=True)
+    texts = texts.cast(pa.large_string())
+    _, offsets, data = texts.buffers()
+    ends = np.zeros(1, np.int64) if offsets is None else np.frombuffer(offsets, np.int64)
+    characters = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    for array in (ends, characters):
+        array.setflags(write=False)
+    return ends[texts.offset : texts.offset + len(texts) + 1], characters
+
+
+def text_hashes(texts: Texts) -> pa.Array:
+    """`text_hash` of every text: an Arrow binary array. Raises what `utf8` raises."""
+    offsets, data = utf8(texts)
+    kernel = compiled()
+    if kernel is None:
+        raw = data.tobytes()
+        hashes = [text_hash(raw[a:b].decode()) for a, b in itertools.pairwise(offsets.tolist())]
+    else:
+        ends, normal = kernel.normalize_all(offsets, data, table())
+        view = memoryview(normal)
+        hashes = [
+            hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in itertools.pairwise(ends.tolist())
+        ]
+    return pa.array(hashes, pa.binary())

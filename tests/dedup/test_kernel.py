@@ -1,0 +1,130 @@
+"""The compiled loops do what the Python and numpy of `dedup.words` and `dedup.minhash` say."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dedup import minhash, words
+from tests.shared import SHARED, needs_shared
+
+kernel = pytest.importorskip("dedup.kernel", reason="numba is not installed")
+
+VALID = st.text(st.characters(exclude_categories=["Cs"]))
+DIRTY = st.lists(
+    st.sampled_from(
+        ["word", "İ", "ẞ", "Σ", "ﬁ", "Ⱥ", "\0", "\u0301", "𐐀", "𝔘", "é", "東京", "½", " ", "—", "\n"]
+    ),
+    max_size=60,
+).map("".join)
+TEXTS = st.lists(VALID | DIRTY, max_size=5)
+
+
+def hashed(texts: list[str]) -> list[list[int]]:
+    offsets, data = words.utf8(texts)
+    found = []
+    for start, stop in pairwise(offsets):
+        out = np.full(
+            (stop - start) // 2 + 3, 7, np.uint64
+        )  # one more than is asked for, to see it untouched
+        count = kernel.hash_words(data, start, stop, words.table(), out)
+        assert out[-1] == 7
+        found.append(out[:count].tolist())
+    return found
+
+
+@given(TEXTS)
+def test_words(texts: list[str]) -> None:
+    assert hashed(texts) == [words.word_hashes(text).tolist() for text in texts]
+
+
+@given(TEXTS)
+def test_normal_form(texts: list[str]) -> None:
+    offsets, data = words.utf8(texts)
+    ends, normal = kernel.normalize_all(offsets, data, words.table())
+    found = [normal[a:b].tobytes().decode() for a, b in pairwise(ends)]
+    assert found == [words.normalize(text) for text in texts]
+    assert words.text_hashes(texts).to_pylist() == [words.text_hash(text) for text in texts]
+
+
+def test_every_character() -> None:
+    text = " ".join(f"x{chr(c)}Y" for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000)
+    assert hashed([text]) == [words.word_hashes(text).tolist()]
+    assert words.text_hashes([text])[0].as_py() == words.text_hash(text)
+
+
+@given(TEXTS, st.integers(2, 40), st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_signatures(texts: list[str], num_perm: int, seed: int, shingle: int) -> None:
+    compiled = minhash.sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    expected = minhash.reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    for found, wanted in zip(compiled, expected, strict=True):
+        assert found.dtype == wanted.dtype
+        assert np.array_equal(found, wanted)
+
+
+@given(TEXTS.filter(lambda texts: len(texts) > 1))
+def test_slices_and_chunks(texts: list[str]) -> None:
+    expected = minhash.signatures(texts)
+    hashes = words.text_hashes(texts)
+    whole = pa.array(texts)
+    for column in (whole, whole.cast(pa.large_string()), pa.chunked_array([texts[:1], texts[1:]])):
+        assert np.array_equal(minhash.signatures(column), expected)
+        assert np.array_equal(minhash.signatures(column[1:]), expected[1:])
+        assert words.text_hashes(column[1:-1]).equals(hashes[1:-1])
+    assert minhash.signatures(pa.chunked_array([], pa.string())).shape == (0, 128)
+
+
+def test_invalid_utf8_is_refused() -> None:
+    for raw in (b"\xed\xa0\x80", b"a\xff", b"\xe2\x82"):
+        column = pa.Array.from_buffers(
+            pa.string(),
+            1,
+            [None, pa.py_buffer(np.array([0, len(raw)], np.int32).tobytes()), pa.py_buffer(raw)],
+        )
+        with pytest.raises(ValueError, match="UTF8"):
+            minhash.signatures(column)
+    with pytest.raises(UnicodeEncodeError):
+        words.text_hashes(["\ud800"])
+
+
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, "dedup.kernel", None)
+    monkeypatch.delattr("dedup.kernel")
+    words.compiled.cache_clear()
+    yield
+    words.compiled.cache_clear()
+
+
+@pytest.mark.usefixtures("without_numba")
+def test_without_numba_everything_is_the_same_and_a_warning_says_so() -> None:
+    texts = ["The quick brown fox jumps over", "", "İt’s ½ past 東京"]
+    with pytest.warns(UserWarning, match="without numba"):
+        rows, counts = minhash.sketch(texts)
+    offsets, data = words.utf8(texts)
+    expected = kernel.sketch(
+        offsets, data, words.table(), 5, np.uint64(minhash.MULTIPLIER), minhash.permutations(128, 1)
+    )
+    assert np.array_equal(rows, expected[0])
+    assert np.array_equal(counts, expected[1])
+    assert words.text_hashes(texts).to_pylist() == [words.text_hash(text) for text in texts]
+
+
+@needs_shared
+def test_signatures_of_every_real_post_are_datasketch_s() -> None:
+    with (SHARED / "text/selfposts.ndjson.zst").open("rb") as file:
+        lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
+        texts = [json.loads(line)["selftext"] for line in lines]
+    assert len(texts) == 28_594
+    rows, counts = minhash.sketch(texts)
+    expected_rows, expected_counts = minhash.reference(texts)
+    assert np.array_equal(rows, expected_rows)
+    assert np.array_equal(counts, expected_counts)
