@@ -25,7 +25,7 @@ def connect(options: settings.Cluster) -> Iterator[Client]:
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=options.memory_limit,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
             ) as cluster,
             Client(cluster) as client,
         ):

@@ -106,8 +106,12 @@ def crawl(
             record["settings"]["fetch"].pop("contact")
             corpus.write_json(f"batches/{batch}.json", record)
             run = Run(corpus, batch, settings, client, Progress(client))
+            seconds: dict[str, float] = {}
+            record["seconds"] = seconds
             for names, stage, _ in STAGES:
+                started = time.monotonic()
                 stage(run)
+                seconds[names[-1]] = round(time.monotonic() - started, 3)
                 if until in names:
                     break
             else:
