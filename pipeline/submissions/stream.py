@@ -49,13 +49,11 @@ def open_file(path: str) -> Any:
     """Opens a file for reading bytes. Raises UserError if that cannot be done."""
     try:
         fs, name = fsspec.core.url_to_fs(path)
-        if fs.isdir(name):
-            raise UserError(f"{path}: is a directory; name the files in it")
         return fs.open(name, "rb")
-    except UserError:
-        raise
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a directory; name the files in it") from error
     except Exception as error:  # each filesystem raises errors of its own library
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be opened: {reason}") from error

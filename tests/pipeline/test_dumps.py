@@ -3,12 +3,14 @@ import gzip
 import json
 import lzma
 import tracemalloc
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -125,6 +127,15 @@ def test_zstd_long_distance_matches(tmp_path: Path) -> None:
     data = dump(30_000)
     _, counts = load(tmp_path / "dump.zst", compressor.compress(data + data) + compressor.flush())
     assert counts == {"ok": 60_000}
+
+
+def test_any_fsspec_url() -> None:
+    path = f"memory://{uuid.uuid4()}/RS_2017-12.zst"
+    with fsspec.open(path, "wb") as file:
+        file.write(COMPRESSORS["zst"](dump(10)))
+    counts: Counter[str] = Counter()
+    assert sum(batch.num_rows for batch in read(path, rows=3, counts=counts)) == 10
+    assert counts == {"ok": 10}
 
 
 # Damage
