@@ -1,8 +1,8 @@
 """A file at an fsspec URL -> its lines, decompressed on the way in bounded memory, up to any damage.
 
-The stdlib's file objects do not do: at damage they drop what they have buffered, and `bz2` and `lzma` take a
-damaged second stream for padding and end without a word. zstandard's reader does not tell a cut frame from
-a complete one. So the decompressors are driven here, all in the same way.
+The usual file objects do not do: those of `bz2` and `lzma` take a damaged second stream for padding and end
+without a word, and zstandard's reader does not tell a cut frame from a complete one. So the decompressors are
+driven here, all in the same way.
 """
 
 import bz2
@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 
 READ = 1 << 20  # bytes per read of the file
 FEED = 1024  # compressed bytes a step: bounds what it can expand to, 32 MB at zstd's utmost 1 : 32,000
-MAX_LINE = 16 << 20  # bytes; the longest submissions in Reddit's dumps are below 2 MB
+MAX_LINE = 16 << 20  # bytes; a submission's text has at most 40,000 characters, the rest is metadata
 WINDOW = 2**31  # Pushshift and Arctic Shift compress with `zstd --long=31`
 
 
