@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.quality import RULES, STOP_WORDS, Documents, duplicate_ngram_chars, quality, top_ngram_chars
@@ -24,8 +24,8 @@ NONE = Quality(**dict.fromkeys(Quality.model_fields))
 ALL = Quality(max_curly_brackets=0, min_sentences=3, min_punctuated_lines=0.12, max_short_lines=0.67)
 
 
-def verdict(text: str, settings: Quality) -> str:
-    (reason,) = quality(pa.array([text]), settings)[1].to_pylist()
+def verdict(text: str, rules: Quality) -> str:
+    (reason,) = quality(pa.array([text]), rules)[1].to_pylist()
     return str(reason)
 
 
@@ -116,6 +116,7 @@ texts = st.builds(lambda words, separator: separator.join(words), small, separat
 batches = st.lists(texts, min_size=1, max_size=5)
 
 
+@settings(max_examples=40, deadline=None)
 @given(batches)
 def test_a_document_is_measured_alone(batch: list[str]) -> None:
     together = Documents(pa.array(batch, pa.large_string()))
@@ -124,6 +125,7 @@ def test_a_document_is_measured_alone(batch: list[str]) -> None:
         assert measure(together).tolist() == [measure(documents)[0] for documents in alone]
 
 
+@settings(max_examples=40, deadline=None)
 @given(batches)
 def test_chunks_and_offsets_make_no_difference(batch: list[str]) -> None:
     whole = quality(pa.array(batch, pa.large_string()), ALL)
@@ -160,6 +162,7 @@ def test_duplicate_ngrams(text: str, n: int) -> None:
     assert found == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(batches)
 def test_simple_measures(batch: list[str]) -> None:
     documents = Documents(pa.array(batch, pa.large_string()))
