@@ -3,7 +3,7 @@
 import codecs
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.charset import decode

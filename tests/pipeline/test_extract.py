@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html
 
@@ -110,6 +110,7 @@ def test_text_is_composed() -> None:
     assert "the café saw" in found.text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "Z", "Cc", "Cs"])))
 def test_clean_text_is_utf8_composed_and_stays_as_it_is(text: str) -> None:
     cleaned = clean(text)

@@ -81,6 +81,7 @@ def test_only_the_beginning_is_read() -> None:
     assert detect_langs([text])[0][0][0] == "de"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "Zs"], include_characters="\n ")), st.integers(1, 80))
 def test_beginning(text: str, max_chars: int) -> None:
     head = beginning(text, max_chars)

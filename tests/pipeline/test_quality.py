@@ -138,6 +138,7 @@ def words_of(text: str) -> list[str]:
     return [word for word in text.split() if not word.startswith("|")]
 
 
+@settings(deadline=None)
 @given(texts, st.integers(2, 4))
 def test_top_ngram(text: str, n: int) -> None:
     words = words_of(text)
@@ -149,6 +150,7 @@ def test_top_ngram(text: str, n: int) -> None:
     assert found == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(texts, st.integers(5, 10))
 def test_duplicate_ngrams(text: str, n: int) -> None:
     words, seen, covered = words_of(text), set(), set()
