@@ -9,7 +9,7 @@ is a JSON file.
 import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import fsspec
 import msgspec
@@ -20,7 +20,7 @@ T = TypeVar("T", "Header", "Manifest")
 
 FORMAT = 1
 KEY = b"shards"
-NAME = "manifest.json"
+NAME = "_manifest.json"  # the underscore: readers of Parquet directories pass it over
 
 
 class TokenFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +64,20 @@ class Header(TokenFormat, frozen=True, kw_only=True):
         if KEY not in values:
             raise ValueError(f"{name}: a Parquet file, but not a shard (no '{KEY.decode()}' in its metadata)")
         header = _decode(values[KEY], cls, name)
+        if TOKENS not in (columns := _columns(metadata)):
+            raise ValueError(f"{name}: no column {TOKENS} in the shard, but {', '.join(columns)}")
         if header.documents != metadata.num_rows:
             raise ValueError(
                 f"{name}: the header counts {header.documents} documents, the file has {metadata.num_rows}"
             )
         return header
+
+
+class RowGroup(NamedTuple):
+    """What a row group holds."""
+
+    documents: int
+    tokens: int
 
 
 class ShardFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +86,7 @@ class ShardFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     documents: int
     tokens: int
+    row_groups: tuple[RowGroup, ...]
     n_bytes: int
     sha256: str
 
@@ -147,13 +157,33 @@ def describe(path: str) -> tuple[Header, ShardFile]:
     """
     name = posixpath.basename(path)
     with fsspec.open(path, "rb") as file:
-        header = Header.of(open_parquet(file, path).metadata, path)
+        metadata = open_parquet(file, path).metadata
+        header = Header.of(metadata, path)
         file.seek(0)
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
         n_bytes = file.tell()
     return header, ShardFile(
-        name=name, documents=header.documents, tokens=header.tokens, n_bytes=n_bytes, sha256=checksum
+        name=name,
+        documents=header.documents,
+        tokens=header.tokens,
+        row_groups=row_groups(metadata),
+        n_bytes=n_bytes,
+        sha256=checksum,
     )
+
+
+def row_groups(metadata: pq.FileMetaData) -> tuple[RowGroup, ...]:
+    """What each row group of a shard holds, from the file's metadata alone.
+
+    Every document has a token at least, so the ids' column has as many values as there are tokens.
+    """
+    column = _columns(metadata).index(TOKENS)
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    return tuple(RowGroup(group.num_rows, group.column(column).num_values) for group in groups)
+
+
+def _columns(metadata: pq.FileMetaData) -> list[str]:
+    return [metadata.schema.column(i).path for i in range(metadata.num_columns)]
 
 
 def open_parquet(file: Any, name: str) -> pq.ParquetFile:
