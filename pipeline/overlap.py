@@ -6,6 +6,7 @@ the distinct n-grams of its training documents, and the strongest evidence.
 """
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -19,7 +20,7 @@ from dedup.benchmarks import Benchmark
 from dedup.distinct import DistinctCounter
 from dedup.evidence import passages
 from dedup.ngrams import Grams, NGrams
-from dedup.overlap import BenchmarkIndex, Share
+from dedup.overlap import BenchmarkIndex, Scan, Share
 from pipeline import filters
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
@@ -142,30 +143,59 @@ def run(run: Run) -> None:
 def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str) -> Output:
     """Scans the documents of a partition that are kept so far. Nothing is dropped here."""
     index = _index(partition.corpus, partition.batch, checksum, ngrams)
-    rows = kept(partition, ["doc_id", "url", "text"], after="duplicates")
-    training = ~writer.is_heldout(rows["doc_id"], heldout)
-    grams = ngrams.grams(rows["text"].to_pylist())
-    scan = index.scan(grams, training)
+    found = look(partition, index, heldout)
     counter = DistinctCounter()
-    counter.add(grams.hashes[np.repeat(training, grams.counts)])
+    counter.add(found.grams.hashes[np.repeat(found.training, found.grams.counts)])
     local = {
         _found_name(partition.batch, partition.number): partition.scratch / "found.npz",
         _evidence_name(partition.batch, partition.number): partition.scratch / "evidence.parquet",
     }
-    found, evidence = local.values()
-    np.savez(found, seen=np.packbits(scan.seen), registers=counter.registers)
-    contaminated = np.flatnonzero(training & (scan.hits > 0))
-    pq.write_table(_evidence(index, rows, grams, contaminated), evidence, compression="zstd")
+    arrays, evidence = local.values()
+    np.savez(arrays, seen=np.packbits(found.scan.seen), registers=counter.registers)
+    pq.write_table(found.evidence, evidence, compression="zstd")
     columns = {
-        "doc_id": rows["doc_id"],
-        "n_grams": scan.n_grams,
-        "hits": scan.hits,
-        "longest_run": scan.longest_run,
-        "benchmarks": pa.array(scan.benchmarks, pa.list_(pa.string())),
-        "reason": pa.repeat(pa.scalar(OK, pa.string()), len(rows)),
+        "doc_id": found.doc_ids,
+        "n_grams": found.scan.n_grams,
+        "hits": found.scan.hits,
+        "longest_run": found.scan.longest_run,
+        "benchmarks": pa.array(found.scan.benchmarks, pa.list_(pa.string())),
+        "reason": pa.repeat(pa.scalar(OK, pa.string()), len(found.doc_ids)),
     }
-    facts = {"hits": len(contaminated), "total": int(training.sum())}
-    return Output(pa.table(columns, schema=OVERLAP), {STAGE: {OK: len(rows)}}, local, facts)
+    facts = {"hits": found.documents.hits, "total": found.documents.total}
+    return Output(pa.table(columns, schema=OVERLAP), {STAGE: {OK: len(found.doc_ids)}}, local, facts)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the documents of a partition have in common with benchmarks.
+
+    training: which of them are not held out: only these count in `scan.seen`, `evidence` (table of schema
+    EVIDENCE) and `documents`.
+    """
+
+    doc_ids: pa.ChunkedArray
+    training: NDArray[np.bool_]
+    grams: Grams
+    scan: Scan
+    evidence: pa.Table
+    documents: Share
+
+
+def look(partition: Partition, index: BenchmarkIndex, heldout: float) -> Found:
+    """Looks for n-grams of benchmarks in the documents of a partition that near-duplicates left."""
+    rows = kept(partition, ["doc_id", "url", "text"], after="duplicates")
+    training = ~writer.is_heldout(rows["doc_id"], heldout)
+    grams = index.ngrams.grams(rows["text"].to_pylist())
+    scan = index.scan(grams, training)
+    contaminated = np.flatnonzero(training & (scan.hits > 0))
+    return Found(
+        rows["doc_id"],
+        training,
+        grams,
+        scan,
+        _evidence(index, rows, grams, contaminated),
+        Share(len(contaminated), int(training.sum())),
+    )
 
 
 def strongest(evidence: pa.Table) -> pa.Table:
@@ -219,8 +249,8 @@ def _index_name(batch: str) -> str:
 
 
 def _found_name(batch: str, number: int) -> str:
-    return f"overlap/{batch}/found-{number:05d}.npz"
+    return f"overlap/{batch}/_found/{number:05d}.npz"
 
 
 def _evidence_name(batch: str, number: int) -> str:
-    return f"overlap/{batch}/evidence-{number:05d}.parquet"
+    return f"overlap/{batch}/_evidence/{number:05d}.parquet"

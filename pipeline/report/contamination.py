@@ -130,11 +130,13 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number="{:,}".format, shown=_shown, link=_link)
+    environment.filters.update(percent=percent, number="{:,}".format, shown=_shown, link=_link)
     return environment.get_template("contamination.html").render(report=report, bins=_bins())
 
 
-def _percent(share: Share | None) -> str:
+def percent(share: Share | None) -> str:
+    """A share for people: a dash where there is none."""
+    """A share for people: a dash where there is none."""
     if share is None or not share.total:
         return "–"
     return f"{share.share:.2%}" if not share.hits or share.share >= 5e-5 else "< 0.01%"
@@ -154,4 +156,4 @@ def _link(url: str) -> str | None:
 
 
 def _bins() -> list[str]:
-    return ["nothing", *(f"up to {10 * i} %" for i in range(1, BINS))]
+    return ["nothing", *(f"up to {10 * i}%" for i in range(1, BINS))]

@@ -1,0 +1,236 @@
+"""`python -m pipeline.contamination`: which share of a test set is in a training set, at any time."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+from distributed import Client, KilledWorker, as_completed
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table as Display
+
+from dedup import benchmarks
+from dedup.overlap import BenchmarkIndex, Overlap, Share
+from pipeline import command, filters, overlap
+from pipeline.cluster import connect
+from pipeline.corpus import Corpus
+from pipeline.errors import UserError
+from pipeline.partitions import Table
+from pipeline.partitions import Table
+from pipeline.report import contamination as report
+from pipeline.report import findings
+from pipeline.settings import Benchmark, Settings
+from pipeline.stage import Partition
+
+DESCRIPTION = """\
+Says which share of the n-grams (8 GPT-2 tokens, if not set otherwise) of each test set is in a training set:
+in the Bloom filters of a corpus's committed batches, which takes seconds and opens no document; with
+--evidence in the documents themselves, which also tells in which; with --train in other files.
+"""
+EPILOG = """\
+Test sets are JSON lines, JSON, Parquet, CSV, TSV or text files, plain or as .gz, .bz2, .xz or .zst.
+
+examples:
+  python -m pipeline.contamination corpus/ --benchmark lambada_test.jsonl --output report/
+  python -m pipeline.contamination corpus/ --benchmark quiz.jsonl --fields question,answer --evidence
+  python -m pipeline.contamination --train wiki.train.tokens --benchmark wiki.test.tokens
+"""
+TRAINING_SET = "the documents of the batches {} that are not held out"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the command line, prints the table, writes the report. Raises UserError."""
+    arguments = _parser().parse_args(argv)
+    if not arguments.corpus and not arguments.train:
+        raise UserError("what is the training set? Name a CORPUS, or files with --train; see --help")
+    corpus = Corpus.open(arguments.corpus) if arguments.corpus else None
+    for path in [*arguments.benchmark, *arguments.train]:
+        _must_exist(path)
+    batches = corpus.committed() if corpus else []
+    if corpus and not batches:
+        raise UserError(f"{corpus.url}: no batch of this corpus is committed yet")
+    settings = Settings.load(arguments.config, command.overrides(arguments))
+    fields = arguments.fields.split(",") if arguments.fields else None
+    sets = [Benchmark(path=path, fields=fields, stream=arguments.stream) for path in arguments.benchmark]
+    asked = settings.overlap.model_copy(update={"benchmarks": sets})
+    settings = settings.model_copy(update={"overlap": asked})
+    result = examine(corpus, batches, settings, arguments.train, arguments.evidence)
+    _print(Console(), result)
+    for name, text in (
+        ("report.json", json.dumps(report.to_json(result), indent=1, ensure_ascii=False) + "\n"),
+        ("report.html", report.to_html(result)),
+    ):
+        _write(f"{arguments.output.rstrip('/')}/{name}", text)
+
+
+def examine(
+    corpus: Corpus | None, batches: Sequence[str], settings: Settings, train: Sequence[str], evidence: bool
+) -> report.Report:
+    """The report on the benchmarks of `settings.overlap`.
+
+    corpus and batches: the training set, or None. train: files of a training set, reported as `own_train`.
+    evidence: look into the documents of the corpus, on Dask, rather than into its filters.
+    """
+    index = overlap.build(settings.overlap)
+    own: Sequence[Overlap | None] = [None] * len(index.entries)
+    if train:
+        own = index.shares(_in_files(index, train))
+    if corpus is None:
+        result = findings.assemble(
+            index,
+            subject=", ".join(entry.name for entry in index.entries),
+            training_set=f"own training split: {', '.join(train)}",
+            own_train=own,
+            seen=np.zeros(len(index.hashes), np.bool_),
+        )
+        return replace(result, benchmarks=[replace(b, corpus=None, histogram=[]) for b in result.benchmarks])
+    subject = f"corpus {corpus.id}, batches {', '.join(batches)}"
+    training_set = TRAINING_SET.format(", ".join(batches))
+    if evidence:
+        with connect(settings.cluster) as client:
+            seen, quotes, documents = _in_documents(client, corpus, batches, index)
+        return findings.assemble(
+            index,
+            subject=subject,
+            training_set=training_set,
+            own_train=own,
+            seen=seen,
+            evidence=quotes,
+            documents=documents,
+        )
+    seen = np.zeros(len(index.hashes), np.bool_)
+    records = []
+    for batch in batches:
+        seen |= filters.load(corpus, batch, index.ngrams).contains(index.hashes)
+        records.append((filters.name(batch), corpus.read_json(filters.name(batch, "json")) or {}))
+    return findings.assemble(
+        index, subject=subject, training_set=training_set, own_train=own, seen=seen, filters=records
+    )
+
+
+def _in_files(index: BenchmarkIndex, paths: Sequence[str]) -> NDArray[np.bool_]:
+    seen = np.zeros(len(index.hashes), np.bool_)
+    for path in paths:
+        try:
+            texts = benchmarks.read(path).texts
+        except (ValueError, OSError, ImportError) as error:
+            raise UserError(f"--train: {error}") from error
+        seen |= index.scan(index.ngrams.grams(texts)).seen
+    return seen
+
+
+def _in_documents(
+    client: Client, corpus: Corpus, batches: Sequence[str], index: BenchmarkIndex
+) -> tuple[NDArray[np.bool_], pa.Table, Share]:
+    records = corpus.batches()
+    tasks = []
+    shared = client.scatter(index, broadcast=True)
+    for batch in batches:
+        heldout = float(records[batch]["settings"]["shards"]["heldout"])
+        seal = Table(corpus, "overlap", batch).sealed()
+        if seal is None:
+            raise UserError(f"{corpus.url}: table 'overlap' of batch '{batch}' is not complete")
+        numbers = range(len(seal.parts))
+        tasks += client.map(
+            _look, numbers, corpus=corpus, batch=batch, index=shared, heldout=heldout, retries=1
+        )
+    seen = np.zeros(len(index.hashes), np.bool_)
+    evidence, hits, total = [overlap.EVIDENCE.empty_table()], 0, 0
+    try:
+        for task in as_completed(tasks):
+            in_part, quotes, documents = task.result()
+            task.release()
+            seen |= in_part
+            evidence.append(quotes)
+            hits += documents.hits
+            total += documents.total
+    except KilledWorker as error:
+        raise UserError("several workers died scanning the documents; give them more memory") from error
+    return seen, overlap.strongest(pa.concat_tables(evidence)), Share(hits, total)
+
+
+def _look(
+    number: int, corpus: Corpus, batch: str, index: BenchmarkIndex, heldout: float
+) -> tuple[NDArray[np.bool_], pa.Table, Share]:
+    found = overlap.look(Partition(corpus, batch, number, Path(), lambda reason: None), index, heldout)
+    return found.scan.seen, found.evidence, found.documents
+
+
+def _must_exist(path: str) -> None:
+    try:
+        fs, inner = fsspec.core.url_to_fs(path)
+        there = fs.exists(inner)
+    except (ValueError, OSError, ImportError) as error:
+        raise UserError(f"{path}: {error}") from error
+    if not there:
+        raise UserError(f"{path}: no such file")
+
+
+def _write(url: str, text: str) -> None:
+    try:
+        with fsspec.open(url, "w", encoding="utf-8", auto_mkdir=True) as file:
+            file.write(text)
+    except (ValueError, OSError, ImportError) as error:
+        raise UserError(f"--output: cannot write {url}: {error}") from error
+    Console(stderr=True).print(url, highlight=False, soft_wrap=True)
+
+
+def _print(console: Console, result: report.Report) -> None:
+    table = Display(title=f"Overlap: {result.subject}", title_justify="left")
+    table.add_column("benchmark")
+    for column in ("own train", "distinct", "training set", "distinct", "examples"):
+        table.add_column(column, justify="right")
+    for b in result.benchmarks:
+        own = (b.own_train.occurrences, b.own_train.distinct) if b.own_train else (None, None)
+        corpus: Any = (None, None, None)
+        if b.corpus:
+            corpus = (b.corpus.occurrences, b.corpus.distinct, b.corpus.examples)
+        table.add_row(b.name, *(report.percent(share) for share in (*own, *corpus)))
+    console.print(table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.contamination",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpus", metavar="CORPUS", nargs="?", help="where the corpus lies; any fsspec URL")
+    parser.add_argument("--benchmark", metavar="FILE", nargs="+", required=True, help="test sets")
+    parser.add_argument(
+        "--fields",
+        metavar="NAME,NAME",
+        help="which fields of a row are its text, dotted where nested (choices.text); without it they are "
+        "known for well-known benchmarks, or guessed from their names",
+    )
+    parser.add_argument(
+        "--stream",
+        action=argparse.BooleanOptionalAction,
+        help="read a test set as one text, or example by example (a text file: line by line); by default "
+        "text files are one text",
+    )
+    parser.add_argument(
+        "--train", metavar="FILE", nargs="+", default=[], help="a training set in files of its own"
+    )
+    parser.add_argument(
+        "--evidence", action="store_true", help="scan the documents, and quote the passages and their URLs"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        default="contamination-report",
+        help="where report.json and report.html go (default: %(default)s)",
+    )
+    command.add_settings(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.execute(main)
