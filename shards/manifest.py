@@ -21,6 +21,7 @@ T = TypeVar("T", "Header", "Manifest")
 FORMAT = 1
 KEY = b"shards"
 NAME = "_manifest.json"  # the underscore: readers of Parquet directories pass it over
+TOKENS = "tokens.list.element"  # the column of the ids, as Parquet names it
 
 
 class TokenFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,12 +65,12 @@ class Header(TokenFormat, frozen=True, kw_only=True):
         if KEY not in values:
             raise ValueError(f"{name}: a Parquet file, but not a shard (no '{KEY.decode()}' in its metadata)")
         header = _decode(values[KEY], cls, name)
-        if TOKENS not in (columns := _columns(metadata)):
-            raise ValueError(f"{name}: no column {TOKENS} in the shard, but {', '.join(columns)}")
         if header.documents != metadata.num_rows:
             raise ValueError(
                 f"{name}: the header counts {header.documents} documents, the file has {metadata.num_rows}"
             )
+        if TOKENS not in (columns := _columns(metadata)):
+            raise ValueError(f"{name}: no column {TOKENS} in the shard, but {', '.join(columns)}")
         return header
 
 

@@ -60,18 +60,24 @@ def find(path: str) -> tuple[Any, list[str]]:
     Files are `*.parquet`, sorted by path; hidden ones (a name or directory that starts with `.` or `_`) are
     not shards. Raises FileNotFoundError if there are none.
     """
+    fs, sizes, _ = find_files(path)
+    return fs, list(sizes)
+
+
+def find_files(path: str) -> tuple[Any, dict[str, int], str]:
+    """As `find`: the filesystem, the bytes of each shard by its path, and `path` as the filesystem has it."""
     fs, root = fsspec.core.url_to_fs(str(path))
     if fs.isfile(root):
-        return fs, [root]
-    found = sorted(
-        file
-        for file in fs.find(root)
+        return fs, {root: fs.size(root)}, root
+    found = {
+        file: info["size"]
+        for file, info in sorted(fs.find(root, detail=True).items())
         if file.endswith(SUFFIX)
         and not any(part.startswith((".", "_")) for part in posixpath.relpath(file, root).split("/"))
-    )
+    }
     if not found:
         raise FileNotFoundError(f"{path}: no shards (*{SUFFIX}) here")
-    return fs, found
+    return fs, found, root
 
 
 def open_shards(path: str) -> Iterator[Shard]:

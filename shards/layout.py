@@ -1,0 +1,138 @@
+"""Where the documents and tokens of some shards are, known without reading them.
+
+Manifests say it; where a directory has none, the footers of its files do.
+"""
+
+import hashlib
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shards.manifest import NAME, Header, Manifest, RowGroup, TokenFormat, open_parquet, row_groups
+from shards.order import Ints
+from shards.reader import find_files
+
+_THREADS = 16  # footers at a time
+
+
+class _File(NamedTuple):
+    path: str
+    row_groups: Sequence[RowGroup]
+    format: TokenFormat
+    source: str  # which file says so
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The row groups of some shards, in the order of the files.
+
+    files: paths on the filesystem `fs`. file, index: shape (row groups,), which file each row group is in and
+    its number there. documents, tokens: shape (row groups,). fingerprint: changes with what a reader would
+    see, not with where the shards lie.
+    """
+
+    fs: Any
+    files: Sequence[str]
+    format: TokenFormat
+    file: Ints
+    index: Ints
+    documents: Ints
+    tokens: Ints
+    fingerprint: str
+
+    @classmethod
+    def of(cls, paths: str | Iterable[str]) -> "Layout":
+        """The layout of the shards at an fsspec path (as in `shards.reader.find`), or at several.
+
+        Raises FileNotFoundError if there are none, or one of a manifest is missing; ValueError for a file
+        that is no shard, not the one of the manifest or not in it, or has other ids than the first.
+        """
+        located = [find_files(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        fs = located[0][0]
+        files: list[_File] = []
+        for other, sizes, root in located:
+            if type(other) is not type(fs):
+                raise ValueError(f"{root}: on another filesystem than the first path")
+            files += _of_path(other, sizes, whole=root not in sizes)
+        if len({file.path for file in files}) < len(files):
+            raise ValueError("the paths of the shards overlap: some shard would be read twice")
+        first = files[0]
+        for file in files:
+            if file.format != first.format:
+                raise ValueError(
+                    f"{file.source}: ids of {file.format.tokenizer} ({file.format.vocabulary}), "
+                    f"in {first.source} of {first.format.tokenizer} ({first.format.vocabulary})"
+                )
+        counts = np.array([group for file in files for group in file.row_groups], np.int64).reshape(-1, 2)
+        lengths = [len(file.row_groups) for file in files]
+        return cls(
+            fs=fs,
+            files=[file.path for file in files],
+            format=first.format,
+            file=np.repeat(np.arange(len(files)), lengths),
+            index=np.concatenate([np.arange(length) for length in lengths]),
+            documents=counts[:, 0],
+            tokens=counts[:, 1],
+            fingerprint=_fingerprint(files),
+        )
+
+
+def _of_path(fs: Any, sizes: Mapping[str, int], whole: bool) -> list[_File]:
+    """What all files found below a path hold, in their order."""
+    by_directory: dict[str, dict[str, int]] = {}
+    for path, size in sizes.items():
+        by_directory.setdefault(posixpath.dirname(path), {})[posixpath.basename(path)] = size
+    with ThreadPoolExecutor(_THREADS) as pool:
+        manifests = dict(zip(by_directory, pool.map(lambda d: _manifest(fs, d), by_directory), strict=True))
+        described: dict[str, _File] = {}
+        unknown: list[str] = []
+        for directory, names in by_directory.items():
+            manifest = manifests[directory]
+            if manifest is None:
+                unknown += [posixpath.join(directory, name) for name in names]
+            else:
+                source = posixpath.join(directory, NAME)
+                _compare(manifest, names, source, whole=whole)
+                for file in manifest.files:
+                    path = posixpath.join(directory, file.name)
+                    described[path] = _File(path, file.row_groups, manifest.tokens_as, source)
+        for item in pool.map(lambda path: _footer(fs, path), unknown):
+            described[item.path] = item
+    return [described[path] for path in sizes]
+
+
+def _manifest(fs: Any, directory: str) -> Manifest | None:
+    path = posixpath.join(directory, NAME)
+    try:
+        return Manifest.loads(fs.cat_file(path), path)
+    except FileNotFoundError:
+        return None
+
+
+def _compare(manifest: Manifest, sizes: Mapping[str, int], source: str, whole: bool) -> None:
+    """Raises unless the files found are those of the manifest; `whole` is False for one file picked out."""
+    listed = {file.name: file.n_bytes for file in manifest.files}
+    if whole and (missing := sorted(listed.keys() - sizes.keys())):
+        raise FileNotFoundError(f"{source}: {missing[0]} is in the manifest, but not there")
+    for name, size in sizes.items():
+        if name not in listed:
+            raise ValueError(f"{source}: {name} is there, but not in the manifest")
+        if size != listed[name]:
+            raise ValueError(f"{source}: {name} has {size} bytes, the manifest says {listed[name]}")
+
+
+def _footer(fs: Any, path: str) -> _File:
+    with fs.open(path, "rb") as file:
+        metadata = open_parquet(file, path).metadata
+    return _File(path, row_groups(metadata), Header.of(metadata, path).tokens_as, path)
+
+
+def _fingerprint(files: Sequence[_File]) -> str:
+    digest = hashlib.blake2b(files[0].format.vocabulary.encode(), digest_size=16)
+    for file in files:
+        digest.update(f"\n{posixpath.basename(file.path)} {[tuple(g) for g in file.row_groups]}".encode())
+    return digest.hexdigest()
