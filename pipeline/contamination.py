@@ -22,7 +22,6 @@ from pipeline.cluster import connect
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
 from pipeline.partitions import Table
-from pipeline.partitions import Table
 from pipeline.report import contamination as report
 from pipeline.report import findings
 from pipeline.settings import Benchmark, Settings

@@ -1,0 +1,226 @@
+"""The stage `overlap` on a Dask cluster: flags, filter and report in any partitions; and the command."""
+
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from distributed import Client, LocalCluster
+
+from dedup.bloom import BloomFilter
+from pipeline import contamination, filters, overlap
+from pipeline.corpus import Corpus
+from pipeline.errors import UserError
+from pipeline.partitions import Table
+from pipeline.progress import Progress
+from pipeline.settings import Benchmark, Overlap, Settings, Shards
+from pipeline.stage import Run
+from pipeline.tables import DOCUMENTS, DUPLICATES, OK
+from shards import writer
+
+HELDOUT = 0.3
+SYLLABLES = ("har", "bel", "mon", "tip", "gru", "sal", "ka", "do", "vin", "lor", "es", "um", "qui", "zet")
+WORDS = ["".join(parts) for parts in itertools.product(SYLLABLES, repeat=3)]
+random.Random(5).shuffle(WORDS)
+TEXTS = {f"{i:032x}": " ".join(WORDS[60 * i : 60 * i + 60]) for i in range(40)}
+TRAIN = [
+    doc_id
+    for doc_id, held in zip(TEXTS, writer.is_heldout(pa.array(list(TEXTS)), HELDOUT), strict=True)
+    if not held
+]
+DROPPED, DUPLICATE = TRAIN[0], TRAIN[1]
+HELD = next(doc_id for doc_id in TEXTS if doc_id not in TRAIN)
+FOUND = TRAIN[2]
+QUIZ = {
+    "found": " ".join(TEXTS[FOUND].split()[10:30]).upper(),
+    "dropped": " ".join(TEXTS[DROPPED].split()[10:30]),
+    "duplicate": " ".join(TEXTS[DUPLICATE].split()[10:30]),
+    "held": " ".join(TEXTS[HELD].split()[10:30]),
+}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    Settings.load()
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def quiz(tmp_path: Path) -> str:
+    path = tmp_path / "quiz.jsonl"
+    rows = [json.dumps({"id": name, "question": text}) for name, text in QUIZ.items()]
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+def prepare(client: Client, directory: Path, quiz: str, partitions: int) -> Run:
+    """A batch up to near-duplicates, in so many partitions."""
+    settings = Settings(overlap=Overlap(benchmarks=[Benchmark(path=quiz)]), shards=Shards(heldout=HELDOUT))
+    run = Run(Corpus.create(str(directory)), "b", settings, client, Progress(client))
+    ids = list(TEXTS)
+    manifests: dict[str, list[Any]] = {"documents": [], "duplicates": []}
+    for number in range(partitions):
+        mine = ids[number::partitions]
+        left = [doc_id for doc_id in mine if doc_id != DROPPED]
+        documents = [
+            {
+                "doc_id": doc_id,
+                "url": f"https://site.example/{doc_id}",
+                "text": TEXTS[doc_id],
+                "reason": "min_words" if doc_id == DROPPED else OK,
+            }
+            for doc_id in mine
+        ]
+        duplicates = [
+            {"doc_id": doc_id, "reason": "near_duplicate" if doc_id == DUPLICATE else OK} for doc_id in left
+        ]
+        for name, rows, schema in (
+            ("documents", documents, DOCUMENTS),
+            ("duplicates", duplicates, DUPLICATES),
+        ):
+            table = pa.Table.from_pylist(rows, schema)
+            manifests[name].append(run.table(name).commit(number, table, key="k", counts={}))
+    for name, parts in manifests.items():
+        run.table(name).seal("k", parts)
+    return run
+
+
+def commit(run: Run) -> None:
+    record = {
+        "state": "committed",
+        "sequence": 1,
+        "inputs": [],
+        "settings": run.settings.model_dump(mode="json"),
+        "funnel": {},
+    }
+    run.corpus.write_json("batches/b.json", record)
+
+
+def test_stage_is_the_same_in_any_partitions(client: Client, tmp_path: Path, quiz: str) -> None:
+    filters_made, reports, flags = [], [], []
+    for partitions in (1, 5):
+        run = prepare(client, tmp_path / str(partitions), quiz, partitions)
+        overlap.run(run)
+        filters_made.append(Path(run.corpus.path(filters.name("b"))).read_bytes())
+        report = run.corpus.read_json("reports/b/contamination.json")
+        assert report is not None
+        assert run.corpus.id in report.pop("subject")
+        reports.append(report)
+        seal = run.table("overlap").sealed()
+        assert seal is not None
+        assert seal.counts == {"overlap": {OK: 38}}
+        rows = [row for n in range(partitions) for row in run.table("overlap").read(n).to_pylist()]
+        flags.append(sorted(rows, key=lambda row: row["doc_id"]))
+    assert filters_made[0] == filters_made[1]
+    assert reports[0] == reports[1]
+    assert flags[0] == flags[1]
+
+    contaminated = {row["doc_id"] for row in flags[0] if row["hits"]}
+    assert contaminated == {FOUND, HELD}
+    assert all(row["benchmarks"] == (["quiz"] if row["hits"] else []) for row in flags[0])
+    (result,) = reports[0]["benchmarks"]
+    assert reports[0]["documents"] == {"hits": 1, "total": len(TRAIN) - 2, "share": 1 / (len(TRAIN) - 2)}
+    assert result["corpus"]["examples"]["hits"] == 1
+    (worst,) = result["worst"]
+    assert worst["id"] == "found"
+    assert worst["found"]["share"] == 1
+    (evidence,) = worst["evidence"]
+    assert evidence["url"] == f"https://site.example/{FOUND}"
+    assert evidence["example"]["text"] == QUIZ["found"]
+    assert evidence["document"]["text"] == QUIZ["found"].lower()
+    (made,) = reports[0]["filters"]
+    assert made["found"] == 0
+    assert made["rate_expected"] <= 1e-8
+
+
+def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path: Path, quiz: str) -> None:
+    run = prepare(client, tmp_path / "corpus", quiz, 3)
+    overlap.run(run)
+    ngrams = overlap.ngrams(run.settings.overlap)
+    found = filters.load(run.corpus, "b", ngrams)
+    kept = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
+    expected = BloomFilter(found.n_bits, found.n_hashes, ngrams.identity)
+    expected.add(ngrams.grams(kept).hashes)
+    assert np.array_equal(found.bits, expected.bits)
+    with pytest.raises(UserError, match="expected 9; set overlap"):
+        filters.load(run.corpus, "b", overlap.ngrams(Overlap(n=9)))
+    with pytest.raises(UserError, match="batch 'other' has no Bloom filter"):
+        filters.load(run.corpus, "other", ngrams)
+
+
+def test_nothing_is_done_twice_and_a_lost_filter_is_made_again(
+    client: Client, tmp_path: Path, quiz: str
+) -> None:
+    run = prepare(client, tmp_path / "corpus", quiz, 2)
+    overlap.run(run)
+    names = [*(f"overlap/b/part-{n:05d}.parquet" for n in range(2)), filters.name("b")]
+    paths = [Path(run.corpus.path(name)) for name in names]
+    before = [path.stat().st_mtime_ns for path in paths]
+    overlap.run(run)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+    whole = paths[-1].read_bytes()
+    paths[-1].unlink()
+    overlap.run(run)
+    assert paths[-1].read_bytes() == whole
+    Path(quiz).write_text(json.dumps({"question": QUIZ["found"]}) + "\n")
+    overlap.run(run)
+    assert all(path.stat().st_mtime_ns > time for path, time in zip(paths[:2], before[:2], strict=True))
+
+
+def test_command_agrees_by_filter_and_by_scan(
+    client: Client, tmp_path: Path, quiz: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = prepare(client, tmp_path / "corpus", quiz, 3)
+    overlap.run(run)
+    scheduler = ["--scheduler", client.scheduler.address]
+    arguments = [run.corpus.url, "--benchmark", quiz, "--output"]
+    with pytest.raises(UserError, match="no batch of this corpus is committed yet"):
+        contamination.main([*arguments, str(tmp_path / "none")])
+    commit(run)
+    contamination.main([*arguments, str(tmp_path / "filter")])
+    contamination.main([*arguments, str(tmp_path / "scan"), "--evidence", *scheduler])
+    by_filter, by_scan = (
+        json.loads((tmp_path / how / "report.json").read_text()) for how in ("filter", "scan")
+    )
+    stage = run.corpus.read_json("reports/b/contamination.json")
+    assert stage is not None
+    for value in (by_filter, by_scan):
+        assert value["benchmarks"][0]["corpus"] == stage["benchmarks"][0]["corpus"]
+        assert value["benchmarks"][0]["histogram"] == stage["benchmarks"][0]["histogram"]
+    assert by_scan["benchmarks"] == stage["benchmarks"]
+    assert by_scan["documents"] == stage["documents"]
+    assert by_filter["benchmarks"][0]["worst"][0]["evidence"][0]["example"]["text"] == QUIZ["found"]
+    assert "quiz" in capsys.readouterr().out
+
+
+def test_without_benchmarks(client: Client, tmp_path: Path, quiz: str) -> None:
+    run = prepare(client, tmp_path / "corpus", quiz, 2)
+    run = Run(run.corpus, run.batch, Settings(), client, run.progress)
+    overlap.run(run)
+    seal = Table(run.corpus, "overlap", "b").sealed()
+    assert seal is not None
+    assert seal.counts == {"overlap": {OK: 38}}
+    assert run.corpus.exists(filters.name("b"))
+
+
+def test_check_names_what_is_wrong(tmp_path: Path, quiz: str) -> None:
+    def settings(**values: Any) -> Overlap:
+        return Overlap(benchmarks=[Benchmark(path=quiz, **values)])
+
+    overlap.check(settings(train=quiz))
+    for wrong, message in (
+        ({"path": str(tmp_path / "gone.jsonl")}, "gone.jsonl"),
+        ({"path": quiz, "fields": ["answer"]}, "no field 'answer'"),
+        ({"path": quiz, "train": str(tmp_path / "gone.jsonl")}, "train: .*gone.jsonl"),
+    ):
+        with pytest.raises(UserError, match=message):
+            overlap.check(Overlap(benchmarks=[Benchmark(**wrong)]))  # type: ignore[arg-type]
