@@ -20,6 +20,7 @@ from pipeline.report import batch as report
 from pipeline.report import terminal
 from pipeline.settings import Settings
 from pipeline.stage import Run
+from pipeline.submissions import reddit
 from pipeline.submissions import stage as submissions
 
 # What runs together, and the table that is complete when it is done.
@@ -33,7 +34,7 @@ STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None], str], ...] = (
     (("shards",), publish.run, "published"),
 )
 NAMES = [name for names, _, _ in STAGES for name in names]
-INTERMEDIATE = ("candidates", "tokens")  # not needed once a batch is committed
+INTERMEDIATE = ("candidates", "tokens", "reddit_chunks")  # not needed once a batch is committed
 
 DESCRIPTION = """\
 Builds one batch of a WebText-style corpus: links from Reddit submissions that cleared a karma threshold,
@@ -59,11 +60,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings = Settings.load(arguments.config, [*demo_overrides, *command.overrides(arguments)])
             crawl(sources, corpus, "demo", settings, arguments.until, arguments.dry_run)
         return
-    if not arguments.submissions or not arguments.corpus:
-        raise UserError("--submissions FILE... and --corpus DIR are needed (or --demo); see --help")
+    sources = list(arguments.submissions or [])
+    if arguments.reddit:
+        sources.append(reddit.source(arguments.reddit))
+    if not sources or not arguments.corpus:
+        raise UserError("--submissions FILE... or --reddit NAME..., and --corpus DIR are needed (or --demo)")
     settings = Settings.load(arguments.config, command.overrides(arguments))
-    batch = arguments.batch or batch_name(arguments.submissions)
-    crawl(arguments.submissions, arguments.corpus, batch, settings, arguments.until, arguments.dry_run)
+    batch = arguments.batch or batch_name(sources)
+    crawl(sources, arguments.corpus, batch, settings, arguments.until, arguments.dry_run)
 
 
 def crawl(
@@ -82,7 +86,7 @@ def crawl(
         raise UserError(
             f"--batch {batch}: expected letters, digits, '.', '_', '-', and one of the first two first"
         )
-    inputs = [submissions.identify(source) for source in sources]
+    inputs = [submissions.identify(source, settings) for source in sources]
     fetch.check(settings.fetch)
     near_duplicates.check(settings.near_duplicates)
     overlap.check(settings.overlap)
@@ -136,7 +140,10 @@ def commit(run: Run, record: dict[str, Any]) -> None:
 
 def batch_name(sources: Sequence[str]) -> str:
     """The default name of a batch: its first file's, without endings, and how many more there are."""
-    stem = re.sub(r"(\.[A-Za-z]\w*)+$", "", PurePosixPath(sorted(sources)[0]).name)
+    first = sorted(sources)[0]
+    if first.startswith(reddit.SCHEME):  # what Reddit says changes from day to day
+        first += time.strftime("-%Y-%m-%d", time.gmtime())
+    stem = re.sub(r"(\.[A-Za-z]\w*)+$", "", PurePosixPath(first).name)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "batch"
     return name if len(sources) == 1 else f"{name}-and-{len(sources) - 1}-more"
 
@@ -163,6 +170,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="Pushshift or Arctic Shift dumps (.zst .xz .bz2 .gz .ndjson), or lists of URLs (.csv .tsv "
         ".parquet .txt) with an optional score; any fsspec URL",
+    )
+    parser.add_argument(
+        "--reddit",
+        nargs="+",
+        metavar="NAME",
+        help="subreddits to read through Reddit's API, or 'all'; the settings `reddit` say what of them, and "
+        "where the credentials are",
     )
     parser.add_argument("--corpus", metavar="DIR", help="where the corpus lies or shall lie; any fsspec URL")
     parser.add_argument(

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import dask.config
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from pipeline.errors import UserError
 
@@ -69,6 +69,33 @@ class Submissions(Section):
     """Reading dumps and lists."""
 
     rows: Count = pace(50_000)
+
+
+class Reddit(Section):
+    """Reading Reddit's API through PRAW. The credentials are in no dump of the settings, and in no corpus."""
+
+    site: str | None = pace(None)
+    client_id: SecretStr | None = Field(default=None, exclude=True)
+    client_secret: SecretStr | None = Field(default=None, exclude=True)
+    listings: list[Literal["new", "hot", "rising", "top", "controversial"]] = [
+        "new",
+        "hot",
+        "top",
+        "controversial",
+    ]
+    time_filters: list[Literal["hour", "day", "week", "month", "year", "all"]] = ["day", "week", "month"]
+    search: list[str] = []
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+    scan: Annotated[str, Field(pattern="^[0-9a-z]+-[0-9a-z]*$")] | None = None
+    mature_after: Annotated[float, Field(ge=0)] = 48 * 3600.0
+    retries: Annotated[int, Field(ge=0)] = pace(4)
+    backoff: Seconds = pace(5.0)
+    max_wait: Seconds = pace(900.0)
+
+    @property
+    def open_end(self) -> bool:
+        """Whether the scan goes on as far as there is something mature."""
+        return self.scan is not None and self.scan.endswith("-")
 
 
 class Links(Section):
@@ -204,6 +231,7 @@ class Settings(Section):
 
     cluster: Cluster = Cluster()
     submissions: Submissions = Submissions()
+    reddit: Reddit = Reddit()
     links: Links = Links()
     fetch: Fetch = Fetch()
     extract: Extract = Extract()
@@ -269,6 +297,8 @@ def _explain(error: ValidationError) -> str:
         name = ".".join([KEY, *map(str, item["loc"])])
         if item["type"] == "extra_forbidden":
             problems.append(f"unknown setting {name}")
+        elif "secret" in name or "client_id" in name:
+            problems.append(f"{name}: {item['msg'].lower()} (quote it)")
         else:
             problems.append(f"{name}: {item['msg'].lower()}, found {item['input']!r}")
     return "; ".join(problems) + " (dask_config.yaml explains every setting)"

@@ -1,4 +1,4 @@
-"""The stage `submissions`: every dump or list to one partition, read as a stream."""
+"""The stage `submissions`: every dump or list, and what Reddit gave, to one partition, read as a stream."""
 
 import hashlib
 from collections import Counter
@@ -9,19 +9,21 @@ import fsspec
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.settings import Submissions
+from pipeline.settings import Settings, Submissions
 from pipeline.stage import Output, Partition, Run, map_partitions
-from pipeline.submissions import read
+from pipeline.submissions import read, reddit
 from pipeline.tables import SUBMISSIONS
 
 EDGE = 64 * 1024  # bytes at each end of a file that tell it from another of the same size
 
 
-def identify(path: str) -> dict[str, Any]:
+def identify(path: str, settings: Settings) -> dict[str, Any]:
     """What tells a file from others: its path, size, and a hash of its ends, without reading all of it.
 
-    Raises UserError if the file is missing, cannot be read, or has no record.
+    Raises UserError if the file is missing, cannot be read, or has no record, and as `reddit.identify`.
     """
+    if path.startswith(reddit.SCHEME):
+        return reddit.identify(path, settings)
     for _ in read(path, rows=1, counts=Counter()):
         break
     try:
@@ -38,6 +40,9 @@ def identify(path: str) -> dict[str, Any]:
 def run(run: Run) -> None:
     """Makes `submissions`: a partition for each input of the batch, in the order of their digests."""
     inputs = sorted(run.corpus.batches()[run.batch]["inputs"], key=lambda item: str(item["digest"]))
+    for item in inputs:
+        if item["path"].startswith(reddit.SCHEME):
+            reddit.gather(run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch)
     map_partitions(
         run,
         "submissions",
@@ -53,6 +58,11 @@ def ingest(partition: Partition, paths: list[str], rows: int) -> Output:
     counts: Counter[str] = Counter()
     target = partition.scratch / "submissions.parquet"
     with pq.ParquetWriter(target, SUBMISSIONS, compression="zstd") as writer:
-        for batch in read(paths[partition.number], rows=rows, counts=counts):
-            writer.write_batch(batch)
+        path = paths[partition.number]
+        if path.startswith(reddit.SCHEME):
+            for table in reddit.chunks(partition.corpus, partition.batch, counts):
+                writer.write_table(table)
+        else:
+            for batch in read(path, rows=rows, counts=counts):
+                writer.write_batch(batch)
     return Output(target, {"submissions": dict(counts)})
