@@ -10,6 +10,7 @@ from dedup.ngrams import NGrams
 
 WORD = re.compile(r"[^\W_]+")  # the words of `dedup.words`, where they stand in the text
 CONTEXT = 12  # words on either side
+MAX_CONTEXT, MAX_TEXT = 300, 2000  # characters of a passage: what is longer is cut, a long text in its middle
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,10 @@ def passages(
         start, end = spans[first][0], spans[last][1]
         before = text[spans[max(first - context, 0)][0] : start]
         after = text[end : spans[min(last + context, len(spans) - 1)][1]]
-        result.append(Passage(before, text[start:end], after))
+        result.append(Passage(before[-MAX_CONTEXT:], _cut(text[start:end]), after[:MAX_CONTEXT]))
     return result
+
+
+def _cut(text: str) -> str:
+    half = MAX_TEXT // 2
+    return text if len(text) <= MAX_TEXT else f"{text[:half]} […] {text[-half:]}"

@@ -225,6 +225,15 @@ def test_evidence_shows_the_passage_on_both_sides() -> None:
     assert short.text == "Only three words"
 
 
+def test_passages_are_cut_to_a_length_for_people() -> None:
+    text = f"zero {'-' * 5_000}one two three {'x' * 9_000} four five six{'-' * 5_000}seven"
+    (passage,) = passages(text, [(2, 3)], WORDS)
+    assert passage.text == f"two three {'x' * 990} […] {'x' * 990} four five"
+    assert passage.before == "-" * 296 + "one "
+    (passage,) = passages(text, [(4, 2)], WORDS)
+    assert passage.after == "-" * 300
+
+
 @settings(deadline=None)
 @given(st.text(st.sampled_from("aZé-ǅİß٣²_ 中\n")), st.integers(1, 4), st.data())
 def test_passages_cover_the_words_of_the_ngrams(text: str, n: int, data: st.DataObject) -> None:
