@@ -52,9 +52,9 @@ class Reader(Generic[Group, Batch]):
     end that is not whole), so that all ranks have equally many. A row group is read by one rank only if
     `interleave` is a multiple of world_size.
 
-    `state_dict` is the same on all ranks after the same number of steps. `load_state_dict` goes on exactly
-    there, also with another batch size or world size: the rest of the epoch is split anew, and as long as
-    batch_size * world_size stays the same the steps are the same.
+    `state_dict` is the same on all ranks after the same number of steps; rank 0 has a part in all of them.
+    `load_state_dict` goes on exactly there, also with another batch size or world size: the rest of the epoch
+    is split anew, and as long as batch_size * world_size stays the same the steps are the same.
 
     threads: that read ahead. Raises FileNotFoundError and ValueError as `shards.layout.Layout.of` does,
     ValueError for shards without tokens, and in the iteration for a damaged file.
@@ -107,10 +107,21 @@ class Reader(Generic[Group, Batch]):
         if epoch != self.epoch:
             self._start = self._now = (epoch, 0)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Where the last iteration is, ready for JSON. What it has yielded is done."""
-        epoch, position = self._now
+    def state_dict(self, steps: int | None = None) -> dict[str, Any]:
+        """Where the last iteration is, ready for JSON: what it has yielded is done.
+
+        steps: of the iteration that were seen, for who reads through worker processes and counts himself.
+        """
+        epoch, position = self._now if steps is None else self._after(steps)
         return {"epoch": epoch, "position": position, **self._identity()}
+
+    def _after(self, steps: int) -> tuple[int, int]:
+        epoch, start = self._start
+        order = self._order(epoch)
+        size = self.batch_size * self.share.world_size
+        if start + (steps - 1) * size >= order.n_whole:
+            return epoch, order.n_items
+        return epoch, min(start + steps * size, order.n_whole)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes to where a state was taken. Raises ValueError if it is of other shards or another order."""
@@ -122,22 +133,20 @@ class Reader(Generic[Group, Batch]):
                 )
         self._start = self._now = (int(state["epoch"]), int(state["position"]))
 
-    def skip(self, steps: int) -> None:
-        """Goes on by so many steps of the job, as if they had been read; not beyond the end of the epoch."""
-        epoch, position = self._start
-        last = self._order(epoch).n_items
-        size = self.batch_size * self.share.world_size
-        self._start = self._now = (epoch, min(position + steps * size, last))
-
     def __len__(self) -> int:
         """The steps of this rank in a whole epoch."""
         return self.share.n_steps(self._order(self.epoch), self.batch_size, self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.worker(0, 1)
+        epoch = self.epoch
+        yield from self.worker(0, 1)
+        self._start = self._now = (epoch + 1, 0)
 
     def worker(self, worker: int, workers: int) -> Iterator[Batch]:
-        """The steps of the iteration that one of several worker processes of this rank takes: each n-th."""
+        """The part of an iteration that one of several worker processes of this rank reads: each n-th step.
+
+        It does not move on to the next epoch: that is for who knows that all of them are at the end.
+        """
         epoch, position = self._start
         order = self._order(epoch)
         tables = Tables(self.layout, list(self.columns))
@@ -160,7 +169,6 @@ class Reader(Generic[Group, Batch]):
         for step in loaded:
             self._now = (epoch, step.plan.done)
             yield self._batch(step)
-        self._start = self._now = (epoch + 1, 0)
 
     def _plans(self, order: Order, share: Share, position: int) -> Iterator[Plan]:
         steps = share.steps(order, position, self.batch_size, self.drop_last)
@@ -216,8 +224,10 @@ class PackedReader(Reader[IdArray, IdArray]):
         return self.layout.tokens
 
     def _load(self, table: pa.Table, order: Ints | None) -> IdArray:
-        ids: IdArray = _ids(table, order).flatten().to_numpy()
-        return ids
+        ids, offsets = _ids(table)
+        if order is None:
+            return ids
+        return np.concatenate([ids[offsets[row] : offsets[row + 1]] for row in order.tolist()])
 
     def _batch(self, step: Loaded[IdArray]) -> IdArray:
         items, groups = step.plan.items, step.groups
@@ -232,7 +242,7 @@ class PackedReader(Reader[IdArray, IdArray]):
         return windows
 
 
-class DocumentReader(Reader[pa.Table, list[Document]]):
+class DocumentReader(Reader[list[Document], list[Document]]):
     """Whole documents, however long: yields lists of `batch_size` documents, at the end of an epoch fewer."""
 
     columns = ("doc_id", "url", "tokens")
@@ -242,21 +252,17 @@ class DocumentReader(Reader[pa.Table, list[Document]]):
     def _sizes(self) -> Ints:
         return self.layout.documents
 
-    def _load(self, table: pa.Table, order: Ints | None) -> pa.Table:
-        arrays = [table["doc_id"].combine_chunks(), table["url"].combine_chunks(), _ids(table, None)]
-        loaded = pa.table(arrays, names=list(self.columns)).combine_chunks()
-        return loaded if order is None else loaded.take(pa.array(order))
+    def _load(self, table: pa.Table, order: Ints | None) -> list[Document]:
+        ids, offsets = _ids(table)
+        doc_ids, urls = table["doc_id"].to_pylist(), table["url"].to_pylist()
+        rows = range(len(table)) if order is None else order.tolist()
+        return [Document(doc_ids[row], urls[row], ids[offsets[row] : offsets[row + 1]]) for row in rows]
 
-    def _batch(self, step: Loaded[pa.Table]) -> list[Document]:
-        documents = []
-        for [(group, row, _)] in step.plan.items:
-            table = step.groups[group]
-            doc_id, url, tokens = (table[name][row] for name in self.columns)
-            documents.append(Document(doc_id.as_py(), url.as_py(), tokens.values.to_numpy()))
-        return documents
+    def _batch(self, step: Loaded[list[Document]]) -> list[Document]:
+        return [step.groups[group][row] for [(group, row, _)] in step.plan.items]
 
 
-def _ids(table: pa.Table, order: Ints | None) -> pa.ListArray:
-    """The column of ids in one chunk, its rows in this order."""
+def _ids(table: pa.Table) -> tuple[IdArray, list[int]]:
+    """All ids of a row group, and where each document starts and the last one ends."""
     tokens = table["tokens"].combine_chunks()
-    return tokens if order is None else tokens.take(pa.array(order))
+    return tokens.flatten().to_numpy(), tokens.offsets.to_numpy().tolist()

@@ -1,0 +1,112 @@
+"""The packed reader for PyTorch (the extra `torch`), and so for transformers' `Trainer`.
+
+reader = PackedReader("corpus/shards/train", length=1025, batch_size=8, rank=rank, world_size=world_size)
+for batch in Loader(PackedDataset(reader, batches=True), num_workers=2):
+    batch["input_ids"]  # int64, shape (8, 1025)
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from shards.boundaries import document_ids, position_ids
+from shards.stream import PackedReader
+from shards.tokenizer import IdArray
+
+IGNORE = -100  # labels that losses of PyTorch and transformers pass over
+
+Example = dict[str, torch.Tensor]
+
+
+class PackedDataset(IterableDataset[Example]):
+    """Windows as a model of `transformers` takes them: `input_ids` and equal `labels`, int64.
+
+    The reader decides what is read: its rank and world size split the epoch over the processes of a job, and
+    worker processes of a DataLoader take the reader's steps in turn. With batches=True, for `Loader` or a
+    DataLoader with batch_size=None, an example is a batch of shape (batch_size, length); else, for a
+    DataLoader that makes batches itself, it is a window of shape (length,), and the reader's batch_size must
+    be 1. A last, shorter window is then filled with end tokens, whose labels are -100.
+
+    boundaries: adds `document_ids` and `position_ids` (`shards.boundaries`), int64.
+
+    In transformers' Trainer leave rank and world size of the reader as they are: accelerate splits batches
+    over processes itself.
+    """
+
+    def __init__(self, reader: PackedReader, *, batches: bool = False, boundaries: bool = False) -> None:
+        if not batches and reader.batch_size > 1:
+            raise ValueError(
+                f"the reader makes batches of {reader.batch_size}: give batches=True and use a Loader, "
+                "or leave batches to the DataLoader and read with batch_size=1"
+            )
+        self.reader = reader
+        self.batches = batches
+        self.boundaries = boundaries
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the next iteration. A DataLoader with workers needs it before every epoch."""
+        self.reader.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Example]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        for windows in self.reader.worker(worker, workers):
+            example = self._example(windows)
+            yield example if self.batches else {name: values[0] for name, values in example.items()}
+
+    def _example(self, windows: IdArray) -> Example:
+        end, n_tokens = self.reader.format.end_of_text, windows.shape[1]
+        if not self.batches and n_tokens < self.reader.length:
+            windows = np.pad(windows, [(0, 0), (0, self.reader.length - n_tokens)], constant_values=end)
+        labels = windows.astype(np.int64)
+        labels[:, n_tokens:] = IGNORE
+        arrays = {"input_ids": windows, "labels": labels}
+        if self.boundaries:
+            arrays["document_ids"] = document_ids(windows, end)
+            arrays["position_ids"] = position_ids(windows, end)
+        return {name: torch.from_numpy(values.astype(np.int64)) for name, values in arrays.items()}
+
+
+class Loader(DataLoader[Example]):
+    """A DataLoader over the batches of a `PackedDataset`, with a state: exact with any number of workers.
+
+    options: those of DataLoader, persistent workers aside. Each iteration is the rest of an epoch, as of the
+    reader, and the next one is of the next epoch. With one process the reader's threads mostly suffice.
+    """
+
+    dataset: PackedDataset
+
+    def __init__(self, dataset: PackedDataset, **options: Any) -> None:
+        if not dataset.batches:
+            raise ValueError("a Loader hands on the batches of its dataset: make it with batches=True")
+        if options.get("persistent_workers"):
+            raise ValueError("a Loader cannot resume in persistent workers: leave persistent_workers out")
+        super().__init__(dataset, batch_size=None, **options)
+        self._steps: int | None = None  # of the last iteration, if workers made them
+
+    def __iter__(self) -> Iterator[Example]:  # type: ignore[override]
+        reader = self.dataset.reader
+        if not self.num_workers:
+            yield from super().__iter__()
+            return
+        self._steps = 0
+        for batch in super().__iter__():
+            self._steps += 1
+            yield batch
+        self._steps = None
+        reader.set_epoch(reader.epoch + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the last iteration is; the same on all ranks after the same number of batches."""
+        return self.dataset.reader.state_dict(self._steps)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes to where a state was taken. Raises ValueError if it is of other shards or another order."""
+        self.dataset.reader.load_state_dict(state)
+        self._steps = None
