@@ -1,11 +1,15 @@
 """Connected components of a graph of documents, given as edges between int64 node numbers."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from dask import dataframe as dd
 from scipy.sparse import coo_array, csgraph
 
 from dedup.minhash import mix
+
+Persist = Callable[[dd.DataFrame, str], dd.DataFrame]  # computes and holds an intermediate frame of this name
 
 AT_ONCE = 2_000_000  # edges handled in one task, about 100 bytes each
 
@@ -27,26 +31,34 @@ def components(edges: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"node": nodes, "component": nodes[lowest[labels]]})
 
 
-def connected(edges: dd.DataFrame, at_once: int = AT_ONCE) -> dd.DataFrame:
+def persisted(frame: dd.DataFrame, name: str) -> dd.DataFrame:
+    """The plain `Persist`: without waiting."""
+    return frame.persist()
+
+
+def connected(edges: dd.DataFrame, at_once: int = AT_ONCE, persist: Persist = persisted) -> dd.DataFrame:
     """`components` of a graph of any size; a node may be named by several partitions. Runs the graph.
 
-    edges: columns `low` < `high`, int64, persisted. Up to `at_once` edges are one task's work. More are split
-    over partitions of about that size and brought to stars by alternating large-star and small-star steps
-    (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii: Connected Components in MapReduce and Beyond, 2014):
-    rounds of two shuffles, 16 bytes an edge, until nothing changes, proved to be O(log² nodes), a handful in
-    practice. A process holds its partitions' edges, among them all neighbours of a node: 16 bytes each.
+    edges: columns `low` < `high`, int64, persisted. persist: how each round is computed and held.
+
+    Up to `at_once` edges are one task's work. More are split over partitions of about that size and brought
+    to stars by alternating large-star and small-star steps (Kiveris, Lattanzi, Mirrokni, Rastogi,
+    Vassilvitskii: Connected Components in MapReduce and Beyond, 2014): rounds of two shuffles, 16 bytes an
+    edge, until nothing changes, proved to be O(log² nodes), a handful in practice. A process holds its
+    partitions' edges, among them all neighbours of a node: 16 bytes each.
     """
     partitions = -(-len(edges) // at_once)
     if partitions <= 1:
-        return edges.repartition(npartitions=1).map_partitions(components, meta=MEMBERS).persist()
+        whole = edges.repartition(npartitions=1)
+        return persist(whole.map_partitions(components, meta=MEMBERS), "clusters")
     known = None
     while (seen := _checksum(edges)) != known:
         known = seen
         both = edges.map_partitions(_both_ways, meta=EDGES)
         large = both.shuffle("low", npartitions=partitions).map_partitions(_large_star, meta=EDGES)
         small = large.shuffle("high", npartitions=partitions).map_partitions(_small_star, meta=EDGES)
-        edges = small.persist()
-    return edges.map_partitions(_star_members, meta=MEMBERS).persist()
+        edges = persist(small, "clusters")
+    return persist(edges.map_partitions(_star_members, meta=MEMBERS), "clusters")
 
 
 def _both_ways(edges: pd.DataFrame) -> pd.DataFrame:

@@ -103,6 +103,15 @@ def similarity(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> NDArray[n
     return np.asarray((left == right).mean(axis=1), np.float32)
 
 
+def jaccard(left: pa.ChunkedArray, right: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Exact Jaccard similarity row by row of sets as `dedup.minhash.shingle_sets` has them: shape (rows,)."""
+    sets = ([np.frombuffer(value.as_buffer(), "<u4") for value in side] for side in (left, right))
+    common = [
+        (len(np.intersect1d(a, b, assume_unique=True)), len(a) + len(b)) for a, b in zip(*sets, strict=True)
+    ]
+    return np.array([both / max(1, total - both) for both, total in common], np.float32)
+
+
 def _starts(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Where a new group begins in sorted columns."""
     starts = np.ones(len(columns[0]), np.bool_)

@@ -45,6 +45,12 @@ def shingle_hashes(text: str, *, shingle: int = 5) -> NDArray[np.uint32]:
     return (mix(rolled) >> np.uint64(32)).astype(np.uint32)
 
 
+def shingle_sets(texts: Texts, *, shingle: int = 5) -> pa.Array:
+    """The distinct `shingle_hashes` of each text, sorted: Arrow binary, 4 bytes each, little-endian."""
+    sets = [np.unique(shingle_hashes(str(text), shingle=shingle)).astype("<u4") for text in texts]
+    return pa.array([hashes.tobytes() for hashes in sets], pa.binary())
+
+
 def signatures(texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5) -> NDArray[np.uint32]:
     """MinHash signatures: shape (texts, num_perm), uint32; a text without words has 2³²-1 everywhere.
 

@@ -10,6 +10,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,13 +115,12 @@ def map_partitions(
             pure=False,
         )
         try:
-            for future in as_completed(futures):
-                number, manifest = future.result()
-                future.release()
-                done[number] = manifest
-                progress.advance(manifest.counts)
-        except KilledWorker as error:
-            raise _killed(stage, error) from error
+            with surviving(stage):
+                for future in as_completed(futures):
+                    number, manifest = future.result()
+                    future.release()
+                    done[number] = manifest
+                    progress.advance(manifest.counts)
         finally:
             run.client.cancel(futures, force=True)
     return table.seal(key, [done[number] for number in range(len(keys))])
@@ -174,6 +174,17 @@ def place(frame: dd.DataFrame, column: str, partitions: int) -> dd.DataFrame:
     return numbered.set_index(column, divisions=tuple(range(partitions + 1)), drop=False)
 
 
+def persist(run: Run, stage: str, frame: dd.DataFrame, step: str) -> dd.DataFrame:
+    """Computes an intermediate frame of a global stage and holds it on the workers, with a bar of its own."""
+    held = run.client.persist(frame, retries=1)
+    with run.progress.stage(f"{stage}: {step}", total=held.npartitions) as progress, surviving(stage):
+        for future in as_completed(futures_of(held)):
+            if future.status != "finished":
+                future.result()  # raises; the result of a finished one stays where it is
+            progress.advance({})
+    return held
+
+
 def write(
     run: Run,
     stage: str,
@@ -195,13 +206,12 @@ def write(
         futures = futures_of(run.client.persist(result, retries=1))
         parts: dict[int, Manifest] = {}
         try:
-            for future in as_completed(futures):
-                for row in future.result().itertuples():
-                    manifest = Manifest(**json.loads(row.manifest))
-                    parts[int(row.number)] = manifest
-                    progress.advance(manifest.counts)
-        except KilledWorker as error:
-            raise _killed(stage, error) from error
+            with surviving(stage):
+                for future in as_completed(futures):
+                    for row in future.result().itertuples():
+                        manifest = Manifest(**json.loads(row.manifest))
+                        parts[int(row.number)] = manifest
+                        progress.advance(manifest.counts)
         finally:
             run.client.cancel(futures, force=True)
     return table.seal(key, [parts[number] for number in range(frame.npartitions)])
@@ -227,8 +237,13 @@ def partitions_for(rows: int, size: int) -> int:
     return max(1, math.ceil(rows / size))
 
 
-def _killed(stage: str, error: KilledWorker) -> UserError:
-    return UserError(
-        f"stage {stage}: a partition was running on several workers when they died ({error.task}); "
-        "give the workers more memory, or make partitions smaller (links.rows)"
-    )
+@contextmanager
+def surviving(stage: str) -> Iterator[None]:
+    """Turns the death of workers into a UserError that names the stage."""
+    try:
+        yield
+    except KilledWorker as error:
+        raise UserError(
+            f"stage {stage}: a partition was running on several workers when they died ({error.task}); "
+            "give the workers more memory, or make partitions smaller (links.rows)"
+        ) from error

@@ -26,7 +26,7 @@ OTHER = " ".join(f"term{number * number % 89}" for number in range(150))
 def client() -> Iterator[Client]:
     Settings.load()
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -135,13 +135,39 @@ def test_signatures_are_datasketch_s(corpus: Corpus, client: Client) -> None:
     assert stored["signature"].to_pylist() == [expected[0].astype("<u4").tobytes()]
 
 
-def test_signatures_of_other_parameters_are_refused(corpus: Corpus, client: Client) -> None:
+def test_an_index_of_other_parameters_is_refused(corpus: Corpus, client: Client) -> None:
     first = begin(corpus, client, "first", [[row("a", TEXT)]], num_perm=64)
     decided(first)
     commit(first)
-    with pytest.raises(UserError, match=r"batch 'first'.*'num_perm': 64.*'num_perm': 128.*same settings"):
+    with pytest.raises(UserError, match=r"batch 'first'.*num_perm=64.*this run has.*num_perm=128"):
         near_duplicates.run(begin(corpus, client, "second", [[row("b", TEXT)]]))
-    assert decided(begin(corpus, client, "third", [[row("b", TEXT)]], num_perm=64, threshold=0.9))
+    with pytest.raises(
+        UserError, match=r"batch 'first'.*made with bands=8, rows=8; this run has bands=5, rows=11"
+    ):
+        near_duplicates.run(begin(corpus, client, "third", [[row("b", TEXT)]], num_perm=64, threshold=0.8))
+    assert decided(begin(corpus, client, "fourth", [[row("b", TEXT)]], num_perm=64)) == {
+        "b": ("exact_duplicate", "a", "first")
+    }
+
+
+def test_exact_similarity(corpus: Corpus, client: Client) -> None:
+    parts = [[row("x", None, reason="empty"), row("a", TEXT, karma=9)], [row("b", TEXT + " end")]]
+    assert decided(begin(corpus, client, "b", parts, verify="exact"))["b"] == ("near_duplicate", "a", "b")
+
+
+def test_the_index_holds_what_is_kept_and_is_made_again_if_it_is_lost(corpus: Corpus, client: Client) -> None:
+    run = begin(corpus, client, "b", [[row("a", TEXT)], [row("b", TEXT + " end"), row("c", OTHER)]])
+    reasons = decided(run)
+    assert reasons["b"][0] == "near_duplicate"
+    stored = run.table("buckets").read(0)
+    assert set(stored["node"].to_pylist()) == {0, 2**32 + 1}
+    assert len(stored) == 2 * 15
+    path = Path(corpus.path(run.table("buckets").part(0)))
+    content = path.read_bytes()
+    path.unlink()
+    Path(corpus.path("buckets/b/_manifests/table.json")).unlink()
+    assert decided(run) == reasons
+    assert path.read_bytes() == content
 
 
 def test_a_threshold_without_bands_is_refused() -> None:

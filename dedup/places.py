@@ -1,0 +1,120 @@
+"""Where what is computed: the numbers of documents, and the tasks that look after them and their buckets.
+
+A document's number, its node, is `partition · 2³² + row`; the partitions of earlier batches come first. A
+partition's home is the task that reads it whenever something is wanted of its documents.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from dask import dataframe as dd
+from numpy.typing import NDArray
+
+from dedup import index
+from dedup.documents import Batch, Documents
+
+ROWS = 1 << 32
+HOME = 8  # partitions of a home, where there are many
+SLOTS = 64  # tasks that a large index is divided among, however small the batch
+
+Home = list[tuple[int, int, Documents]]  # number, batch and documents of each partition
+Slot = list[tuple[index.File, int]]  # files of the index, and the number of their batch's first partition
+Where = Callable[[pd.DataFrame], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How many partitions there are, and which home is whose."""
+
+    earlier: int
+    new: int
+
+    @property
+    def size(self) -> int:
+        """Partitions of a home: tasks enough for many workers, but not one for each of many partitions."""
+        return min(HOME, max(1, self.new // 32))
+
+    @property
+    def homes_before(self) -> int:
+        """Homes of earlier partitions; those of new ones come after them."""
+        return -(-self.earlier // self.size)
+
+    @property
+    def homes(self) -> int:
+        """All homes."""
+        return self.homes_before + -(-self.new // self.size)
+
+    @property
+    def slots(self) -> int:
+        """Tasks that share the buckets."""
+        return max(self.homes - self.homes_before, min(SLOTS, self.homes_before))
+
+    def home(self, nodes: pd.Series) -> NDArray[np.int64]:
+        """The home of each document."""
+        partition = nodes.to_numpy(np.int64) // ROWS
+        return np.where(
+            partition < self.earlier,
+            partition // self.size,
+            self.homes_before + (partition - self.earlier) // self.size,
+        )
+
+
+def homes(parts: Sequence[tuple[int, Documents]], first: int, size: int) -> list[Home]:
+    """Partitions (batch, documents), numbered from `first`, in homes of `size`."""
+    numbered = [(first + number, batch, part) for number, (batch, part) in enumerate(parts)]
+    return [numbered[start : start + size] for start in range(0, len(numbered), size)]
+
+
+def at_homes(homes: Sequence[Home]) -> dd.DataFrame:
+    """A partition for each home, with a row for each of its partitions: `partition`, `batch`, `documents`."""
+    return _one_each(_open_home, homes)
+
+
+def at_slots(earlier: Sequence[Batch], slots: int) -> dd.DataFrame:
+    """A partition for each share of the buckets, with the files of the index: `file`, `base`."""
+    bases = accumulate((len(batch.documents) for batch in earlier), initial=0)
+    batches = list(zip(earlier, bases, strict=False))
+    files: list[Slot] = [
+        [
+            (batch.index[file], base)
+            for batch, base in batches
+            for file in index.overlapping(slot, slots, len(batch.index))
+        ]
+        for slot in range(slots)
+    ]
+    return _one_each(_open_slot, files)
+
+
+def _one_each(function: Callable[[Any], pd.DataFrame], items: Sequence[Any]) -> dd.DataFrame:
+    return dd.from_map(function, list(items), meta=function([]), enforce_metadata=False)
+
+
+def _open_home(home: Home) -> pd.DataFrame:
+    return pd.DataFrame(home, columns=["partition", "batch", "documents"])
+
+
+def _open_slot(slot: Slot) -> pd.DataFrame:
+    return pd.DataFrame(slot, columns=["file", "base"])
+
+
+def each(home: pd.DataFrame, rows: pd.DataFrame, column: str) -> Iterator[tuple[Any, pd.DataFrame, Any]]:
+    """For each partition of a home that some of `rows` are about: it, these, and their row numbers in it."""
+    nodes = rows[column].to_numpy(np.int64)
+    for partition in home.itertuples(index=False):
+        about = np.flatnonzero(nodes // ROWS == partition.partition)
+        if len(about):
+            yield partition, rows.iloc[about].reset_index(drop=True), nodes[about] % ROWS
+
+
+def spread(rows: dd.DataFrame, where: Where, places: int) -> dd.DataFrame:
+    """Moves each row to the partition that `where` gives, through Dask's shuffle."""
+    located = rows.map_partitions(_locate, where, meta=rows._meta.assign(place=np.empty(0, np.int64)))
+    return located.set_index("place", divisions=tuple(range(places + 1)))
+
+
+def _locate(rows: pd.DataFrame, where: Where) -> pd.DataFrame:
+    return rows.assign(place=where(rows))
