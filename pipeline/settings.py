@@ -196,6 +196,7 @@ class NearDuplicates(Section):
     num_perm: Annotated[int, Field(ge=2)] = 128
     shingle: Count = 5
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    verify: Literal["signature", "exact"] = "signature"
 
 
 class Benchmark(Section):
