@@ -32,7 +32,7 @@ def connect(options: settings.Cluster) -> Iterator[Client]:
             yield client
     else:
         try:
-            client = Client(options.scheduler, timeout="15s")
+            client = Client(options.scheduler, timeout="10s")
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{options.scheduler}: no Dask scheduler answers there; start one with `dask scheduler`, or "
