@@ -2,12 +2,15 @@
 
 langdetect draws n-grams at random: without a seed its answers vary. Here every document starts from the same
 seed, so its answer depends on nothing else, and profiles are loaded in the order of their names, not of the
-directory. Its answers are those of `langdetect.detect_langs` with `DetectorFactory.seed` set.
+directory. The answers are those of `langdetect.detect_langs` with `DetectorFactory.seed` set, by the compiled
+`pipeline.langid`.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -58,8 +61,30 @@ def detect_langs(
     texts: an Arrow string array without nulls, or strings. max_chars: only so much of each text's beginning
     is read, cut at a space; langdetect itself stops after 10,000 characters.
     """
+    langid = compiled()
+    if langid is None:
+        return reference(texts, max_chars=max_chars, seed=seed)
+    found: list[list[tuple[str, float]]] = langid.detect_langs(texts, max_chars=max_chars, seed=seed)
+    return found
+
+
+def reference(
+    texts: pa.Array | pa.ChunkedArray | Sequence[str], *, max_chars: int | None = None, seed: int = 0
+) -> list[list[tuple[str, float]]]:
+    """What `detect_langs` must give, by langdetect itself: for tests, and where numba cannot be had."""
     detectors = _detectors(seed)
     return [_detect(detectors, beginning(text, max_chars)) for text in _strings(texts)]
+
+
+@cache
+def compiled() -> ModuleType | None:
+    """`pipeline.langid`; None, with a warning, where numba cannot be had."""
+    try:
+        from pipeline import langid
+    except ImportError as error:
+        warnings.warn(f"detecting languages without numba, about 100 times slower: {error}", stacklevel=2)
+        return None
+    return langid
 
 
 def beginning(text: str, max_chars: int | None) -> str:
