@@ -1,8 +1,8 @@
-"""The compiled inner loops of n-gram overlap (numba): words to units to n-gram hashes, and look-ups of these.
+"""The compiled inner loops of n-gram overlap (numba): words to units to hashes of n-grams, and look-ups.
 
-Each loop does one thing to a buffer that stays in the cache, and the look-ups of a buffer depend on nothing but
-its hashes, so that the processor has many cache misses under way at once. The GIL is released. Indices are
-unsigned (see `dedup.kernel`).
+Each loop does one thing to a buffer that stays in the cache. What a look-up reads depends on its hash alone,
+so the processor has many cache misses under way at once. The GIL is released. Indices are unsigned (see
+`dedup.kernel`).
 """
 
 import numpy as np
@@ -47,7 +47,10 @@ def words_of(
 
 @compiled
 def find_words(
-    words: NDArray[np.uint64], slots: NDArray[np.uint64], spans: NDArray[np.uint64], missing: NDArray[np.int64]
+    words: NDArray[np.uint64],
+    slots: NDArray[np.uint64],
+    spans: NDArray[np.uint64],
+    missing: NDArray[np.int64],
 ) -> int:
     """The span of each word in a table of (word, span), 0 where there is none; returns how many have none.
 
@@ -206,7 +209,7 @@ def find(
 
 
 @compiled
-def group(keys: NDArray[np.int32], first: NDArray[np.int64], places: NDArray[np.int32]) -> None:
+def group(keys: NDArray[np.int32], first: NDArray[np.int32], places: NDArray[np.int32]) -> None:
     """places[first[k] : first[k + 1]]: where key k is, in order. first: shape (keys + 1,), zeros."""
     for i in range(len(keys)):
         first[keys[i]] += 1

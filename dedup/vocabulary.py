@@ -1,8 +1,8 @@
 """Words to token ids through a dictionary that grows, so that no word is encoded twice.
 
 In normalised text, with a space before every word, a word's token ids do not depend on its neighbours
-(`dedup.ngrams`). So only words that were never met go to the encoder, all of a chunk of text in one call. A word
-is known by its 64-bit hash (`dedup.words.word_hash`).
+(`dedup.ngrams`). So only words that were never met go to the encoder, all of a chunk of text in one call. A
+word is known by its 64-bit hash (`dedup.words.word_hash`).
 """
 
 import threading

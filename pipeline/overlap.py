@@ -19,6 +19,7 @@ from dedup import benchmarks
 from dedup.benchmarks import Benchmark
 from dedup.distinct import DistinctCounter
 from dedup.evidence import passages
+from dedup.matches import matches
 from dedup.ngrams import Grams, NGrams
 from dedup.overlap import BenchmarkIndex, Scan, Share
 from pipeline import filters
@@ -185,7 +186,7 @@ def look(partition: Partition, index: BenchmarkIndex, heldout: float) -> Found:
     """Looks for n-grams of benchmarks in the documents of a partition that near-duplicates left."""
     rows = kept(partition, ["doc_id", "url", "text"], after="duplicates")
     training = ~writer.is_heldout(rows["doc_id"], heldout)
-    grams = index.ngrams.grams(rows["text"].to_pylist())
+    grams = index.ngrams.grams(rows["text"])
     scan = index.scan(grams, training)
     contaminated = np.flatnonzero(training & (scan.hits > 0))
     return Found(
@@ -216,8 +217,8 @@ def _evidence(index: BenchmarkIndex, rows: pa.Table, grams: Grams, documents: ND
     benchmark = index.examples["benchmark"].to_numpy()
     for i in documents.tolist():
         doc_id, url, text = (rows[name][i].as_py() for name in ("doc_id", "url", "text"))
-        matches = index.matches(grams.hashes[grams.offsets[i] : grams.offsets[i + 1]], MATCHES)
-        quotes = passages(text, [(match.position, match.n_grams) for match in matches], index.ngrams)
+        found_in = matches(index, grams.hashes[grams.offsets[i] : grams.offsets[i + 1]], MATCHES)
+        quotes = passages(text, [(match.position, match.n_grams) for match in found_in], index.ngrams)
         found += [
             {
                 "benchmark": int(benchmark[match.example]),
@@ -230,7 +231,7 @@ def _evidence(index: BenchmarkIndex, rows: pa.Table, grams: Grams, documents: ND
                 "text": quote.text,
                 "after": quote.after,
             }
-            for match, quote in zip(matches, quotes, strict=True)
+            for match, quote in zip(found_in, quotes, strict=True)
         ]
     return strongest(pa.Table.from_pylist(found, EVIDENCE))
 
