@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 import requests
 import urllib3.exceptions
@@ -52,7 +52,7 @@ class Response:
     """What came of a request. Times in seconds; `body` holds the bytes as encoded by Content-Encoding."""
 
     target: Target
-    body: IO[bytes]
+    body: tempfile.SpooledTemporaryFile[bytes]
     fetched: datetime = field(default_factory=lambda: datetime.now(UTC))
     request: bytes = b""  # as sent; empty if no connection was made
     peer: str | None = None
