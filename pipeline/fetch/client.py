@@ -88,7 +88,9 @@ class Client:
 
     def __init__(self, settings: Fetch, user_agent: str) -> None:
         self._settings = settings
-        self._guard = Guard(settings.allow_networks, settings.connect_to, min(settings.threads, 32))
+        self._guard = Guard(
+            settings.allow_networks, settings.connect_to, settings.nameservers, min(settings.threads, 32)
+        )
         self._transport = Transport(self._guard)
         self._headers = {
             "User-Agent": user_agent,
@@ -100,6 +102,15 @@ class Client:
         """Closes every connection."""
         self._transport.close()
         self._guard.close()
+
+    def address(self, target: Target) -> str | None:
+        """The address that a request would go to; None if it cannot be known, or was given by the user."""
+        try:
+            route = self._guard.route(target)
+            wait = min(self._settings.connect_timeout, self._settings.deadline)
+            return None if route.named else str(self._guard.resolve(route, wait)[0].address[0])
+        except Failure:  # `get` will meet it again
+            return None
 
     def get(
         self, target: Target, *, seconds: float, max_bytes: int, content_types: list[str] | None

@@ -137,10 +137,12 @@ class _Crawl:
                 self._fail(visit, failure)
             elif self._settings.robots and visit.row is not None and visit.target.origin not in host.rules:
                 self._schedule.hold(host, visit)
-            elif not host.pace.claim(time.monotonic()):
-                self._schedule.again(visit)
             else:
-                self._ask(host, visit)
+                address = self._client.address(visit.target)
+                if host.pace.claim(time.monotonic(), address):
+                    self._ask(host, visit, address)
+                else:
+                    self._schedule.again(visit)
         except OSError:  # of the disk: those of the network are outcomes
             raise
         except Exception as error:
@@ -156,12 +158,12 @@ class _Crawl:
         rules = host.rules.get(visit.target.origin)
         return rules.check(visit.target.url, self._product) if rules and visit.row is not None else None
 
-    def _ask(self, host: Host, visit: Visit) -> None:
+    def _ask(self, host: Host, visit: Visit, address: str | None) -> None:
         """One request, and what follows from its response."""
         response = self._get(visit)
         with response.body:
             if response.contacted:
-                host.pace.touched(response.touched)
+                host.pace.touched(response.touched, address)
             visit.seconds += response.seconds
             stored = None
             if response.status is not None:

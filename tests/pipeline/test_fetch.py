@@ -316,6 +316,7 @@ def test_no_links(tmp_path: Path) -> None:
         ({"user_agent": "bot/1.0 \n {contact}"}, r"fetch\.user_agent: expected printable"),
         ({"user_agent": "1337/1.0 {contact}"}, r"fetch\.user_agent: expected a name"),
         ({"allow_networks": ["127.0.0.0/33"]}, r"fetch\.allow_networks: .*127\.0\.0\.0/33"),
+        ({"nameservers": ["resolver.example"]}, r"fetch\.nameservers: .*not the address"),
         ({"connect_to": {"*": "127.0.0.1:80"}}, r"fetch\.connect_to: .*not of the form"),
         ({"connect_to": {"*": "http://a.test/path"}}, r"fetch\.connect_to: .*not of the form"),
     ],
