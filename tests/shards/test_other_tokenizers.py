@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.util
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ needs_tokenizers = pytest.mark.skipif(
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """tiktoken's cache with the file of r50k_base, which has the tokens of GPT-2; tiktoken checks its sha256."""
+    """tiktoken's cache with the file of r50k_base, whose sha256 it checks: the tokens of GPT-2."""
     gpt2 = load()
     lines = [
         f"{base64.b64encode(gpt2._encoding.decode_single_token_bytes(i)).decode()} {i}\n"  # type: ignore[attr-defined]
@@ -61,7 +62,6 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> str:
     def wide_base() -> dict[str, Any]:
         ranks = {bytes([i]): i for i in range(256)}
         ranks |= {b" two": 66_000, b" t": 256, b"wo": 257, b" tw": 258}
-        ranks = {token: rank for token, rank in ranks.items()}
         return {
             "name": "wide_base",
             "pat_str": r"\s+\w+|\w+|\s+|.",
@@ -116,7 +116,7 @@ def whole_way(name: str, path: Path, dtype: str) -> None:
     assert (header.tokenizer, header.dtype) == (name, dtype)
     made = Manifest.of(header, split="train", batch="b", files=[file])
     (path / "train" / manifest.NAME).write_text(made.dumps())
-    assert dict((i, text) for i, _, text in read_texts(str(shard))) == dict(zip(doc_ids, TEXTS, strict=True))
+    assert {i: text for i, _, text in read_texts(str(shard))} == dict(zip(doc_ids, TEXTS, strict=True))
     windows = list(PackedReader(str(path / "train"), 7))
     assert {window.dtype for window in windows} == {np.dtype(dtype)}
     want = np.concatenate(encoder.encode_batch(TEXTS)).tolist() + [encoder.end_of_text] * len(TEXTS)
@@ -202,9 +202,8 @@ def test_files_that_are_no_tokenizer(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     monkeypatch.delitem(sys.modules, "shards.huggingface", raising=False)
+    monkeypatch.delattr("shards.huggingface", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'webtext-pipeline\[huggingface\]'"):
         tokenizer.load("some/tokenizer.json")
