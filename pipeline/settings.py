@@ -139,7 +139,7 @@ class Fetch(Section):
     content_types: list[str] = ["text/html", "application/xhtml+xml", "text/plain"]
     nameservers: list[str] = pace([])
     allow_networks: list[str] = []
-    connect_to: dict[str, str] = {}
+    connect_to: dict[str, str] = pace({})
 
 
 class Extract(Section):
