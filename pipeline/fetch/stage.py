@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from pipeline.fetch import fetch
+from pipeline.fetch import archive_stage, fetch
 from pipeline.settings import Fetch
 from pipeline.stage import Output, Partition, Run, map_partitions
 from pipeline.tables import OK
@@ -15,6 +15,9 @@ from pipeline.tables import OK
 
 def run(run: Run) -> None:
     """Makes `pages` and the WARC files beside it."""
+    if archive_stage.paths(run):
+        archive_stage.run(run)
+        return
     map_partitions(
         run,
         "fetch",

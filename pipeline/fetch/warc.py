@@ -11,7 +11,7 @@ import io
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -93,7 +93,8 @@ class WarcFile:
             writer.write_record(record)
             length = buffer.tell()
             name = record.rec_headers.get_header("WARC-Record-ID")
-            writer.write_record(_request(writer, response, name))
+            if response.request:
+                writer.write_record(_request(writer, response, name))
             writer.write_record(_metadata(writer, response, name, via, hops))
             buffer.seek(0)
             with self._lock:
@@ -210,13 +211,18 @@ def read_body(file: BinaryIO, offset: int, length: int) -> Payload:
     if record is None or record.rec_type not in ("response", "resource") or record.http_headers is None:
         raise ValueError(f"no HTTP response record at offset {offset} (found {record and record.rec_type})")
     headers = record.http_headers
-    stream = record.raw_stream
-    if "chunked" in (headers.get_header("Transfer-Encoding") or "").lower():
-        stream = ChunkedDataReader(stream)
     body = bytearray()
     try:
-        for piece in decoded(iter(lambda: stream.read(65536), b""), headers.get_header("Content-Encoding")):
+        for piece in decoded(unchunked(record), headers.get_header("Content-Encoding")):
             body += piece
     except Failure:
         pass
     return Payload(bytes(body), headers.get_header("Content-Type"))
+
+
+def unchunked(record: Any) -> Iterator[bytes]:
+    """The body of a record of warcio's with HTTP headers, chunking undone where the headers name it."""
+    stream = record.raw_stream
+    if "chunked" in (record.http_headers.get_header("Transfer-Encoding") or "").lower():
+        stream = ChunkedDataReader(stream)
+    return iter(lambda: stream.read(65536), b"")
