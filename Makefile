@@ -7,7 +7,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/python -m pipeline.crawl --demo
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.tested
 	$(VENV)/bin/ruff check .

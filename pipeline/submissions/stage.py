@@ -9,6 +9,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.fetch import archive_stage
 from pipeline.settings import Settings, Submissions
 from pipeline.stage import Output, Partition, Run, map_partitions
 from pipeline.submissions import read, reddit
@@ -24,10 +25,13 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
     """
     if path.startswith(reddit.SCHEME):
         return reddit.identify(path, settings)
-    for _ in read(path, rows=1, counts=Counter()):
-        break
+    if path.startswith(archive_stage.SCHEME):
+        archive_stage.check(path.removeprefix(archive_stage.SCHEME))
+    else:
+        for _ in read(path, rows=1, counts=Counter()):
+            break
     try:
-        with fsspec.open(path, "rb") as file:
+        with fsspec.open(path.removeprefix(archive_stage.SCHEME), "rb") as file:
             head = file.read(EDGE)
             size = file.seek(0, 2)
             file.seek(max(0, size - EDGE))
@@ -43,6 +47,8 @@ def run(run: Run) -> None:
     for item in inputs:
         if item["path"].startswith(reddit.SCHEME):
             reddit.gather(run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch)
+    if archives := archive_stage.paths(run):
+        archive_stage.capture(run, [item["digest"] for item in inputs if item["path"] in archives])
     map_partitions(
         run,
         "submissions",
@@ -59,7 +65,11 @@ def ingest(partition: Partition, paths: list[str], rows: int) -> Output:
     target = partition.scratch / "submissions.parquet"
     with pq.ParquetWriter(target, SUBMISSIONS, compression="zstd") as writer:
         path = paths[partition.number]
-        if path.startswith(reddit.SCHEME):
+        if path.startswith(archive_stage.SCHEME):
+            archives = [name for name in paths if name.startswith(archive_stage.SCHEME)]
+            alone, number = len(archives) == len(paths), archives.index(path)
+            archive_stage.submissions(partition, number, counts, alone=alone, writer=writer)
+        elif path.startswith(reddit.SCHEME):
             for table in reddit.chunks(partition.corpus, partition.batch, counts):
                 writer.write_table(table)
         else:
