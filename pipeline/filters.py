@@ -94,7 +94,7 @@ def _fill(
     result = BloomFilter(*size, ngrams.identity)
     for number in numbers:
         partition = Partition(corpus, batch, number, Path(), lambda reason: None)
-        rows = kept(partition, ["doc_id", "text"], after="duplicates")
+        rows = kept(partition, ["doc_id", "text"], after="overlap")
         training = ~writer.is_heldout(rows["doc_id"], heldout)
         result.add(ngrams.grams(rows["text"].filter(pa.array(training))).hashes)
     return result
