@@ -31,7 +31,7 @@ from pipeline.tables import DUPLICATES, OK
 
 STAGE = "near_duplicates"
 SAMPLE = 4  # documents of a partition that the S-curve is observed on
-ROWS_PER_FILE = 2_000_000  # of the index
+ROWS_PER_FILE = 500_000  # of the index: 12 MB
 
 
 @dataclass(frozen=True)
