@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?= torch
 
 .PHONY: demo test lint clean
 
@@ -20,7 +21,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet --editable '.[dev,s3]'
+	$(VENV)/bin/pip install --quiet '$(TORCH)' --editable '.[dev,s3,train]'
 	touch $@
 
 clean:

@@ -20,7 +20,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -46,21 +48,24 @@ MAX_EDITS = 60
 
 
 @cache
-def sentences(path: Path) -> list[str]:
+def sentences(path: Path) -> list[list[str]]:
+    """The words of each distinct sentence of 8 to 60 words."""
     with path.open("rb") as file:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
         texts = [row.get("text") or row.get("selftext") or "" for row in map(json.loads, lines)]
-    found = {part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)}
-    return sorted(part for part in found if 40 <= len(part) <= 400)
+    found = {part for text in texts for part in re.split(r"(?<=[.!?])\s+", text)}
+    return [split for part in sorted(found) if 8 <= len(split := part.split()) <= 60]
 
 
 def original(path: Path, number: int) -> list[str]:
     """The words of document `number`, before any copying."""
-    rng = np.random.default_rng([1, number])
     pool = sentences(path)
+    chosen = np.random.default_rng([1, number]).integers(len(pool), size=WORDS // 8 + 1).tolist()
     found: list[str] = []
-    while len(found) < WORDS:
-        found += pool[int(rng.integers(len(pool)))].split()
+    for sentence in chosen:
+        found += pool[sentence]
+        if len(found) >= WORDS:
+            break
     return found
 
 
@@ -122,20 +127,36 @@ class Memory:
 
     def __str__(self) -> str:
         own = self.largest.pop(os.getpid()) >> 20
-        return f"{max(self.largest.values()) >> 20} MiB in a worker, {own} MiB in the driver"
+        return f"{max(self.largest.values(), default=0) >> 20} MiB in a worker, {own} MiB in the driver"
 
 
-def batch(client: Client, corpus: Corpus, name: str, path: Path, first: int, count: int) -> tuple[Run, float]:
-    """Makes documents, then times the stage on them; commits the batch."""
-    run = Run(corpus, name, Settings(), client, Progress(client))
-    parts = list(range(-(-count // ROWS)))
-    work = partial(make, path=path, first=first, count=count)
-    map_partitions(run, "documents", work, into="documents", inputs=parts, settings=[first, count])
-    load = os.getloadavg()[0]
-    with Memory() as memory:
-        started = time.monotonic()
-        near_duplicates.run(run)
-        seconds = time.monotonic() - started
+@contextmanager
+def cluster(workers: int) -> Iterator[Client]:
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, memory_limit="2GiB", dashboard_address=":0"
+        ) as local,
+        Client(local) as client,
+    ):
+        yield client
+
+
+def batch(workers: int, corpus: Corpus, name: str, path: Path, first: int, count: int) -> tuple[Run, float]:
+    """Makes documents, then times the stage on them, in fresh workers; commits the batch."""
+    with cluster(workers) as client:
+        run = Run(corpus, name, Settings(), client, Progress(client))
+        parts = list(range(-(-count // ROWS)))
+        work = partial(make, path=path, first=first, count=count)
+        map_partitions(run, "documents", work, into="documents", inputs=parts, settings=[first, count])
+    with cluster(workers) as client:
+        client.run(minhash.sketch, ["warm up"])
+        client.run(words.text_hashes, ["warm up"])
+        run = replace(run, client=client, progress=Progress(client))
+        load = os.getloadavg()[0]
+        with Memory() as memory:
+            started = time.monotonic()
+            near_duplicates.run(run)
+            seconds = time.monotonic() - started
     counts = run.sealed("duplicates").counts["near_duplicates"]
     record = {"state": "committed", "sequence": len(corpus.committed()) + 1, "settings": {}}
     corpus.write_json(f"batches/{name}.json", record)
@@ -229,26 +250,18 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.texts.resolve()
     Settings.load()
-    with (
-        tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch,
-        LocalCluster(
-            n_workers=arguments.workers, threads_per_worker=1, memory_limit="2GiB", dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.run(minhash.sketch, ["warm up"])
-        client.run(words.text_hashes, ["warm up"])
-        largest = max(arguments.documents)
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
+        workers, largest = arguments.workers, max(arguments.documents)
         for number, count in enumerate(sorted(arguments.documents)):
             corpus = Corpus.create(f"{scratch}/{count}")
-            run, seconds = batch(client, corpus, "first", path, 0, count)
+            run, seconds = batch(workers, corpus, "first", path, 0, count)
             found(run, path, count)
             if number == 0:
-                datatrove(arguments.datatrove, run, arguments.workers, Path(scratch), seconds)
+                datatrove(arguments.datatrove, run, workers, Path(scratch), seconds)
             if arguments.second and count == largest:
                 alone = Corpus.create(f"{scratch}/alone")
-                _, before = batch(client, alone, "first", path, count, arguments.second)
-                _, after = batch(client, corpus, "second", path, count, arguments.second)
+                _, before = batch(workers, alone, "first", path, count, arguments.second)
+                _, after = batch(workers, corpus, "second", path, count, arguments.second)
                 print(f"{arguments.second:,} after {count:,}: {after / before:.2f} x the time of it alone")
 
 

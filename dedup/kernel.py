@@ -174,6 +174,18 @@ def hash_shingles(
 
 
 @compiled
+def shingles(
+    data: NDArray[np.uint8], table: NDArray[np.uint32], shingle: int, multiplier: np.uint64
+) -> NDArray[np.uint32]:
+    """The hashes of the shingles of one text, in order."""
+    words = np.empty(len(data) // 2 + 2, np.uint64)
+    hashes = np.empty(len(data) // 2 + 2, np.uint32)
+    ends = np.empty(len(words), np.int64)
+    found = hash_words(data, 0, len(data), table, words, ends)
+    return hashes[: hash_shingles(words, found, shingle, multiplier, hashes)]
+
+
+@compiled
 def _minima(
     hashes: NDArray[np.uint32],
     count: np.uint64,

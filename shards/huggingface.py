@@ -1,7 +1,7 @@
 """Tokenizers of Hugging Face: any `tokenizer.json` (the extra `huggingface`).
 
 Special tokens in a text are text. What the tokenizer itself does to a text (lower case, normal forms) is
-done, so that decoding may not give it back. `tokenizers` hands ids over as Python lists: no faster path is there.
+done, so that decoding may not give it back. `tokenizers` hands ids over as Python lists only.
 """
 
 import hashlib

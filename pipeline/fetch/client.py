@@ -49,7 +49,7 @@ _HTML = re.compile(
 
 @dataclass
 class Response:
-    """What came of a request. Times in seconds; `body` holds the bytes as encoded by Content-Encoding."""
+    """What came of a request. Times in seconds; `body` is encoded as `headers` say in Content-Encoding."""
 
     target: Target
     body: tempfile.SpooledTemporaryFile[bytes]
@@ -192,22 +192,35 @@ def take(response: Response, body: Iterable[bytes], limit: int, content_types: l
 
 
 def _read(body: Iterable[bytes], response: Response, limit: int) -> bytes:
-    """Copies the body to `response.body`, counts its content, and returns the content's first HEAD bytes."""
+    """Copies the body to `response.body`, counts its content, and returns the content's first HEAD bytes.
+
+    Codings that few readers of WARC know (brotli, zstd) are undone, the header is kept under another name,
+    as Common Crawl does.
+    """
+    encoding = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
+    rare = bool(re.search(r"\b(br|zstd)\b", encoding, re.IGNORECASE))
+    if rare:
+        response.headers = [
+            (f"X-Crawl-{name}" if name.lower() == "content-encoding" else name, value)
+            for name, value in response.headers
+        ]
 
     def chunks() -> Iterator[bytes]:
         size = 0
         for chunk in body:
             kept = chunk[: limit - size]
-            response.body.write(kept)
+            if not rare:
+                response.body.write(kept)
             size += len(kept)
             yield kept
             if len(kept) < len(chunk):
                 raise Failure("too_large", f"more than {limit} bytes encoded")
 
     head = b""
-    encoding = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
     for piece in decoded(chunks(), encoding):
         head += piece[: HEAD - len(head)]
+        if rare:
+            response.body.write(piece[: limit - response.n_bytes])
         response.n_bytes += len(piece)
         if response.n_bytes > limit:
             raise Failure("too_large", f"more than {limit} bytes decoded")

@@ -1,8 +1,9 @@
 """Exchanges as WARC 1.1 records (ISO 28500:2017), one gzip member a record, so that one is read by a seek.
 
 A response's block is the status line and headers as parsed, and the body with chunking undone and its content
-coding as received. A header that no longer describes the body is kept under the name `X-Crawl-…`, as in
-Common Crawl's files: `Transfer-Encoding`, and `Content-Length` where it differs from what is stored.
+coding as received (brotli and zstd undone). A header that no longer describes the body is kept under the name
+`X-Crawl-…`, as in Common Crawl's files: `Transfer-Encoding`, and `Content-Length` where it differs from what
+is stored.
 """
 
 import base64
