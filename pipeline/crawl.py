@@ -136,7 +136,7 @@ def crawl(
 
 
 def commit(run: Run, record: dict[str, Any]) -> None:
-    """Checks that the funnel is conserved, writes report and card, marks the batch committed; in this order."""
+    """Checks that the funnel is conserved, writes report and card, marks the batch committed."""
     counts = funnel.funnel(run.corpus, run.batch)
     funnel.check(counts)
     report.write(run, counts)
