@@ -18,7 +18,7 @@ from pipeline.fetch import archive_stage
 from pipeline.fetch import stage as fetching
 from pipeline.progress import Progress
 from pipeline.report import batch as report
-from pipeline.report import terminal
+from pipeline.report import card, terminal
 from pipeline.settings import Settings
 from pipeline.stage import Run
 from pipeline.submissions import reddit
@@ -30,7 +30,7 @@ STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None], str], ...] = (
     (("links",), links.run, "links"),
     (("fetch",), fetching.run, "pages"),
     (("extract", "language", "quality"), documents.run, "documents"),
-    (("near_duplicates",), near_duplicates.run, "duplicates"),
+    (("near_duplicates",), near_duplicates.run, "buckets"),
     (("overlap",), overlap.run, "overlap"),
     (("shards",), publish.run, "published"),
 )
@@ -136,16 +136,16 @@ def crawl(
 
 
 def commit(run: Run, record: dict[str, Any]) -> None:
-    """Checks that the funnel is conserved, writes the report, marks the batch as committed; in this order."""
+    """Checks that the funnel is conserved, writes report and card, marks the batch committed."""
     counts = funnel.funnel(run.corpus, run.batch)
     funnel.check(counts)
     report.write(run, counts)
     sequence = len(run.corpus.committed()) + 1
     committed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    run.corpus.write_json(
-        f"batches/{run.batch}.json",
-        {**record, "state": "committed", "sequence": sequence, "committed": committed, "funnel": counts},
-    )
+    done = {**record, "state": "committed", "sequence": sequence, "committed": committed, "funnel": counts}
+    earlier = {name: run.corpus.batches()[name] for name in run.corpus.committed()}
+    card.write(run.corpus, {**earlier, run.batch: done}, run.settings.fetch.contact)
+    run.corpus.write_json(f"batches/{run.batch}.json", done)
     for table in INTERMEDIATE:
         run.corpus.remove(run.table(table).directory)
 
