@@ -1,11 +1,18 @@
 """The compiled loops are ready before any test that Hypothesis holds to a deadline."""
 
+import numpy as np
 import pytest
 
 from dedup import minhash, words
+from dedup.bloom import BloomFilter
+from dedup.ngrams import NGrams
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled() -> None:
     minhash.sketch(["warm up"])
     words.text_hashes(["warm up"])
+    NGrams("words", 3).grams(["warm up"])
+    filter_ = BloomFilter(100, 2)
+    filter_.add(np.zeros(1, np.uint64))
+    filter_.contains(np.zeros(1, np.uint64))
