@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?= torch
 
 .PHONY: demo test lint clean
 
@@ -7,7 +8,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/python -m pipeline.crawl --demo
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.tested
 	$(VENV)/bin/ruff check .
@@ -20,7 +21,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet --editable '.[dev,s3]'
+	$(VENV)/bin/pip install --quiet '$(TORCH)' --editable '.[dev,s3,train]'
 	touch $@
 
 clean:

@@ -55,7 +55,7 @@ def decide(
     old = [(order, part) for order, batch in enumerate(earlier) for part in batch.documents]
     new = [(len(earlier), part) for part in documents]
     everywhere = places.at_homes(
-        [*places.homes(old, 0, numbers.size), *places.homes(new, numbers.earlier, numbers.size)]
+        [*places.homes(old, 0, numbers.size_before), *places.homes(new, numbers.earlier, numbers.size)]
     )
     slots = places.at_slots(earlier, numbers.slots)
     edges = _verified(everywhere, slots, numbers, parameters, verify, persist)

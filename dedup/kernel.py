@@ -164,6 +164,17 @@ def hash_shingles(
 
 
 @_compiled
+def shingles(
+    data: NDArray[np.uint8], table: NDArray[np.uint32], shingle: int, multiplier: np.uint64
+) -> NDArray[np.uint32]:
+    """The hashes of the shingles of one text, in order."""
+    words = np.empty(len(data) // 2 + 2, np.uint64)
+    hashes = np.empty(len(data) // 2 + 2, np.uint32)
+    found = hash_words(data, 0, len(data), table, words)
+    return hashes[: hash_shingles(words, found, shingle, multiplier, hashes)]
+
+
+@_compiled
 def _minima(
     hashes: NDArray[np.uint32],
     count: np.uint64,

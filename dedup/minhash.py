@@ -33,16 +33,17 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def shingle_hashes(text: str, *, shingle: int = 5) -> NDArray[np.uint32]:
-    """The 32-bit hash of every shingle of a text, in order, repeats included: shape (shingles,), uint32."""
+    """The 32-bit hash of every shingle of a text, in order, repeats included: shape (shingles,), uint32.
+
+    Raises UnicodeEncodeError for a text that is not valid Unicode (lone surrogates).
+    """
     _check(shingle)
-    words = word_hashes(text)
-    size = min(shingle, len(words))
-    if not size:
-        return np.empty(0, np.uint32)
-    rolled = np.zeros(len(words) - size + 1, np.uint64)
-    for start in range(size):
-        rolled = rolled * np.uint64(MULTIPLIER) + words[start : start + len(rolled)]
-    return (mix(rolled) >> np.uint64(32)).astype(np.uint32)
+    kernel = compiled()
+    if kernel is None:
+        return _shingle_hashes(text, shingle)
+    data = np.frombuffer(text.encode(), np.uint8)
+    hashes: NDArray[np.uint32] = kernel.shingles(data, table(), shingle, np.uint64(MULTIPLIER))
+    return hashes
 
 
 def shingle_sets(texts: Texts, *, shingle: int = 5) -> pa.Array:
@@ -79,10 +80,11 @@ def reference(
     texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """What `sketch` must give, by datasketch itself: for tests, and where numba cannot be had."""
+    _check(shingle)
     rows = np.empty((len(texts), num_perm), np.uint32)
     counts = np.empty(len(texts), np.int64)
     for row, text in enumerate(texts):
-        hashes = shingle_hashes(str(text), shingle=shingle)
+        hashes = _shingle_hashes(str(text), shingle)
         counts[row] = len(hashes)
         minhash = _empty(num_perm, seed).copy()
         distinct = np.unique(hashes)
@@ -95,6 +97,17 @@ def reference(
 def permutations(num_perm: int, seed: int) -> NDArray[np.uint32]:
     """datasketch's a and b: a permuted hash is a · mix(hash) + b modulo 2³². Shape (2, num_perm), uint32."""
     return np.array(_empty(num_perm, seed).permutations, np.uint32)
+
+
+def _shingle_hashes(text: str, shingle: int) -> NDArray[np.uint32]:
+    words = word_hashes(text)
+    size = min(shingle, len(words))
+    if not size:
+        return np.empty(0, np.uint32)
+    rolled = np.zeros(len(words) - size + 1, np.uint64)
+    for start in range(size):
+        rolled = rolled * np.uint64(MULTIPLIER) + words[start : start + len(rolled)]
+    return (mix(rolled) >> np.uint64(32)).astype(np.uint32)
 
 
 def checksum(num_perm: int, seed: int) -> str:

@@ -18,8 +18,8 @@ from dedup import index
 from dedup.documents import Batch, Documents
 
 ROWS = 1 << 32
-HOME = 8  # partitions of a home, where there are many
-SLOTS = 64  # tasks that a large index is divided among, however small the batch
+HOME = 8  # partitions of a home of new ones, where there are many
+TASKS = 16  # that the work on a large index is divided among, however small the batch
 
 Home = list[tuple[int, int, Documents]]  # number, batch and documents of each partition
 Slot = list[tuple[index.File, int]]  # files of the index, and the number of their batch's first partition
@@ -35,13 +35,18 @@ class Numbers:
 
     @property
     def size(self) -> int:
-        """Partitions of a home: tasks enough for many workers, but not one for each of many partitions."""
+        """Partitions of a home of new ones: tasks enough for many workers, but not one for each."""
         return min(HOME, max(1, self.new // 32))
+
+    @property
+    def size_before(self) -> int:
+        """Partitions of a home of earlier ones: these homes are no more than the new ones, or TASKS."""
+        return max(1, -(-self.earlier // max(TASKS, -(-self.new // self.size))))
 
     @property
     def homes_before(self) -> int:
         """Homes of earlier partitions; those of new ones come after them."""
-        return -(-self.earlier // self.size)
+        return -(-self.earlier // self.size_before)
 
     @property
     def homes(self) -> int:
@@ -51,14 +56,14 @@ class Numbers:
     @property
     def slots(self) -> int:
         """Tasks that share the buckets."""
-        return max(self.homes - self.homes_before, min(SLOTS, self.homes_before))
+        return max(self.homes - self.homes_before, min(TASKS, self.homes_before))
 
     def home(self, nodes: pd.Series) -> NDArray[np.int64]:
         """The home of each document."""
         partition = nodes.to_numpy(np.int64) // ROWS
         return np.where(
             partition < self.earlier,
-            partition // self.size,
+            partition // self.size_before,
             self.homes_before + (partition - self.earlier) // self.size,
         )
 

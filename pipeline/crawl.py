@@ -14,10 +14,11 @@ from pipeline import command, documents, fetch, funnel, links, near_duplicates, 
 from pipeline.cluster import connect
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
+from pipeline.fetch import archive_stage
 from pipeline.fetch import stage as fetching
 from pipeline.progress import Progress
 from pipeline.report import batch as report
-from pipeline.report import terminal
+from pipeline.report import card, terminal
 from pipeline.settings import Settings
 from pipeline.stage import Run
 from pipeline.submissions import reddit
@@ -29,12 +30,18 @@ STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None], str], ...] = (
     (("links",), links.run, "links"),
     (("fetch",), fetching.run, "pages"),
     (("extract", "language", "quality"), documents.run, "documents"),
-    (("near_duplicates",), near_duplicates.run, "duplicates"),
+    (("near_duplicates",), near_duplicates.run, "buckets"),
     (("overlap",), overlap.run, "overlap"),
     (("shards",), publish.run, "published"),
 )
 NAMES = [name for names, _, _ in STAGES for name in names]
-INTERMEDIATE = ("candidates", "tokens", "reddit_chunks")  # not needed once a batch is committed
+INTERMEDIATE = (
+    "candidates",
+    "tokens",
+    "reddit_chunks",
+    "captures",
+    "located",
+)  # not needed once a batch is committed
 
 DESCRIPTION = """\
 Builds one batch of a WebText-style corpus: links from Reddit submissions that cleared a karma threshold,
@@ -63,8 +70,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources = list(arguments.submissions or [])
     if arguments.reddit:
         sources.append(reddit.source(arguments.reddit))
+    sources += [archive_stage.SCHEME + path for path in arguments.pages or []]
     if not sources or not arguments.corpus:
-        raise UserError("--submissions FILE... or --reddit NAME..., and --corpus DIR are needed (or --demo)")
+        raise UserError(
+            "--submissions FILE..., --reddit NAME... or --pages WARC..., and --corpus DIR are needed "
+            "(or --demo); see --help"
+        )
     settings = Settings.load(arguments.config, command.overrides(arguments))
     batch = arguments.batch or batch_name(sources)
     crawl(sources, arguments.corpus, batch, settings, arguments.until, arguments.dry_run)
@@ -87,7 +98,8 @@ def crawl(
             f"--batch {batch}: expected letters, digits, '.', '_', '-', and one of the first two first"
         )
     inputs = [submissions.identify(source, settings) for source in sources]
-    fetch.check(settings.fetch)
+    if not any(source.startswith(archive_stage.SCHEME) for source in sources):
+        fetch.check(settings.fetch)
     near_duplicates.check(settings.near_duplicates)
     overlap.check(settings.overlap)
     publish.check(settings.shards)
@@ -124,16 +136,16 @@ def crawl(
 
 
 def commit(run: Run, record: dict[str, Any]) -> None:
-    """Checks that the funnel is conserved, writes the report, marks the batch as committed; in this order."""
+    """Checks that the funnel is conserved, writes report and card, marks the batch committed."""
     counts = funnel.funnel(run.corpus, run.batch)
     funnel.check(counts)
     report.write(run, counts)
     sequence = len(run.corpus.committed()) + 1
     committed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    run.corpus.write_json(
-        f"batches/{run.batch}.json",
-        {**record, "state": "committed", "sequence": sequence, "committed": committed, "funnel": counts},
-    )
+    done = {**record, "state": "committed", "sequence": sequence, "committed": committed, "funnel": counts}
+    earlier = {name: run.corpus.batches()[name] for name in run.corpus.committed()}
+    card.write(run.corpus, {**earlier, run.batch: done}, run.settings.fetch.contact)
+    run.corpus.write_json(f"batches/{run.batch}.json", done)
     for table in INTERMEDIATE:
         run.corpus.remove(run.table(table).directory)
 
@@ -177,6 +189,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="subreddits to read through Reddit's API, or 'all'; the settings `reddit` say what of them, and "
         "where the credentials are",
+    )
+    parser.add_argument(
+        "--pages",
+        nargs="+",
+        metavar="WARC",
+        help="WARC files (Common Crawl's too) that pages are taken from, in place of the network; without "
+        "--submissions and --reddit, every page in them is a link",
     )
     parser.add_argument("--corpus", metavar="DIR", help="where the corpus lies or shall lie; any fsspec URL")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """From submissions to links: one row a canonical URL, with all its submissions, its karma and its outcome.
 
-Two pure steps around a shuffle by host: `candidates` of any part of the submissions, `merge` of all
-candidates of some hosts. Their counts are per submission and add up to the submissions that came in: a kept
+Two pure steps around a shuffle by site: `pipeline.candidates` of any part of the submissions, `merge` of all
+candidates of some sites. Their counts are per submission and add up to the submissions that came in: a kept
 link counts one `ok` and its other submissions `same_url`; a dropped link counts all of its submissions under
 its reason.
 """
@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
 
 from pipeline import urls
+from pipeline.candidates import CANDIDATES, sift
 from pipeline.partitions import Table
 from pipeline.settings import Links, fingerprint
 from pipeline.stage import (
@@ -31,23 +31,8 @@ from pipeline.stage import (
     to_arrow,
     write,
 )
-from pipeline.tables import LINKS, OK, TIME
+from pipeline.tables import LINKS, OK
 
-CANDIDATES = pa.schema(  # no list columns: these do not survive Dask's shuffle
-    [
-        ("link_id", pa.string()),
-        ("url", pa.string()),  # canonical
-        ("raw_url", pa.string()),  # as posted, made fit to be requested
-        ("host", pa.string()),
-        ("reason", pa.string()),  # `ok`, or why the URL is rejected (`urls.reject`)
-        ("score", pa.int64()),
-        ("origin", pa.string()),
-        ("subreddit", pa.string()),
-        ("submission_id", pa.string()),
-        ("created", TIME),
-        ("over_18", pa.bool_()),
-    ]
-)
 BEST_FIRST = [  # a total order of a link's submissions; nulls come last
     ("link_id", "ascending"),
     ("score", "descending"),
@@ -68,32 +53,6 @@ class Piece:
     table: Table
     number: int
     row_group: int | None = None
-
-
-def candidates(submissions: pa.Table, settings: Links) -> tuple[pa.Table, Counter[str]]:
-    """The submissions that link to something: rows of schema CANDIDATES.
-
-    submissions: schema `tables.SUBMISSIONS`. The counts are of those without a row: `self_post`, `bad_url`.
-    """
-    outbound = submissions.filter(pc.invert(pc.fill_null(submissions["is_self"], False)))
-    counts = Counter(self_post=submissions.num_rows - outbound.num_rows)
-    rows: list[int] = []
-    made: list[tuple[str, str, str, str, str]] = []
-    for row, posted in enumerate(outbound["url"].to_pylist()):
-        raw_url = urls.clean(posted or "")
-        url = urls.canonical(raw_url) if raw_url else None
-        if raw_url is None or url is None:
-            counts["bad_url"] += 1
-        else:
-            rows.append(row)
-            made.append((urls.link_id(url), url, raw_url, urls.host(url), urls.reject(url, settings) or OK))
-    if not rows:
-        return CANDIDATES.empty_table(), +counts
-    taken = outbound.take(rows)
-    columns = [pa.array(column, pa.string()) for column in zip(*made, strict=True)]
-    columns += [taken[name] for name in CANDIDATES.names[len(columns) : -1]]
-    columns.append(pc.fill_null(taken["over_18"], False))
-    return pa.table(columns, schema=CANDIDATES), +counts
 
 
 def merge(candidates: pa.Table, earlier: pa.Table | None, settings: Links) -> tuple[pa.Table, Counter[str]]:
@@ -215,28 +174,6 @@ def run(run: Run) -> None:
     rows = frame(partial(placed, partitions=partitions), pieces, PLACED)
     hosts = place(rows, "place", partitions)
     write(run, "links", hosts, partial(gather, settings=settings), into="links", key=key)
-
-
-def sift(partition: Partition, settings: Links) -> Output:
-    """The candidates of a partition of submissions, a row group at a time."""
-    counts: Counter[str] = Counter()
-    eligible = 0
-    target = partition.scratch / "candidates.parquet"
-    with pq.ParquetWriter(target, CANDIDATES, compression="zstd") as writer:
-        for submissions in partition.stream("submissions"):
-            rows, dropped = candidates(submissions, settings)
-            counts.update(dropped)
-            eligible += _eligible(rows, settings)
-            writer.write_table(rows)
-    return Output(target, {"links": dict(counts)}, facts={"eligible": eligible})
-
-
-def _eligible(rows: pa.Table, settings: Links) -> int:
-    """How many rows may become a link: an upper bound that says how many partitions there shall be."""
-    ok = pc.equal(rows["reason"], OK)
-    if settings.karma_rule != "sum":
-        ok = pc.and_(ok, pc.fill_null(pc.greater_equal(rows["score"], settings.min_karma), True))
-    return pc.sum(ok).as_py() or 0
 
 
 def placed(piece: Piece, partitions: int) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dedup import decisions, index, minhash
+from dedup import decisions, index, minhash, scurve
 from dedup.documents import DOCUMENTS, Batch
 from dedup.index import Parameters
 from dedup.words import text_hashes
@@ -30,7 +30,8 @@ from pipeline.stage import Output, Partition, Run
 from pipeline.tables import DUPLICATES, OK
 
 STAGE = "near_duplicates"
-ROWS_PER_FILE = 2_000_000  # of the index
+SAMPLE = 4  # documents of a partition that the S-curve is observed on
+ROWS_PER_FILE = 500_000  # of the index: 12 MB
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def run(run: Run) -> None:
         partial(sign, settings=settings),
         into="signatures",
         inputs=[part.checksum for part in run.sealed("documents").parts],
-        settings=_sketching(settings),
+        settings=[_sketching(settings), parameters(settings).banding],
     )
     with stage.surviving(STAGE):
         duplicates = _decide(run, settings, earlier, signatures)
@@ -179,7 +180,15 @@ def sign(partition: Partition, settings: NearDuplicates) -> Output:
         "signature": minhash.to_bytes(rows),
         "n_shingles": shingles,
     }
-    return Output(pa.table(columns, schema=DOCUMENTS), {})
+    sample = scurve.planted(text.as_py() for text in documents["text"][:SAMPLE])
+    facts = {"s_curve": scurve.observe(sample, parameters(settings)).tolist()}
+    return Output(pa.table(columns, schema=DOCUMENTS), {}, facts=facts)
+
+
+def s_curve(run: Run) -> str:
+    """The S-curve with what was observed of it on copies of the batch's own documents: an SVG element."""
+    parts = [part.facts["s_curve"] for part in run.sealed("signatures").parts]
+    return scurve.svg(np.sum(parts, axis=0), parameters(run.settings.near_duplicates))
 
 
 def convert(decided: pd.DataFrame, partition: Partition, batches: Sequence[str]) -> Output:

@@ -125,6 +125,7 @@ class Fetch(Section):
     read_timeout: Seconds = pace(10.0)
     batch_time: Seconds = pace(6 * 3600.0)
     spacing: Annotated[float, Field(ge=0)] = pace(1.0)
+    address_spacing: Annotated[float, Field(ge=0)] = pace(0.1)
     max_crawl_delay: Seconds = pace(30.0)
     max_retry_after: Seconds = pace(120.0)
     retries: Annotated[int, Field(ge=0)] = pace(2)
@@ -136,8 +137,9 @@ class Fetch(Section):
     max_bytes: Count = 8 * 1024 * 1024
     max_redirects: Annotated[int, Field(ge=0)] = 5
     content_types: list[str] = ["text/html", "application/xhtml+xml", "text/plain"]
+    nameservers: list[str] = pace([])
     allow_networks: list[str] = []
-    connect_to: dict[str, str] = {}
+    connect_to: dict[str, str] = pace({})
 
 
 class Extract(Section):

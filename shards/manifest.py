@@ -137,18 +137,22 @@ class Manifest(TokenFormat, frozen=True, kw_only=True):
         """
         for expected in self.files:
             path = posixpath.join(directory, expected.name)
-            header, found = describe(path)
-            if found != expected:
-                fields = msgspec.structs.asdict(found)
-                wrong = [
-                    key for key, value in msgspec.structs.asdict(expected).items() if fields[key] != value
-                ]
-                raise ValueError(f"{path}: not the file of the manifest ({', '.join(wrong)} differ)")
-            if (header.tokens_as, header.split) != (self.tokens_as, self.split):
-                raise ValueError(
-                    f"{path}: a shard of {header.tokenizer}/{header.split}, "
-                    f"the manifest says {self.tokenizer}/{self.split}"
-                )
+            self.compare(*describe(path), path)
+
+    def compare(self, header: Header, found: ShardFile, path: str) -> None:
+        """Raises ValueError unless the shard at `path`, as `describe` finds it, is that of the manifest."""
+        expected = next((file for file in self.files if file.name == found.name), None)
+        if expected is None:
+            raise ValueError(f"{path}: not in the manifest")
+        if found != expected:
+            fields = msgspec.structs.asdict(found)
+            wrong = [key for key, value in msgspec.structs.asdict(expected).items() if fields[key] != value]
+            raise ValueError(f"{path}: not the file of the manifest ({', '.join(wrong)} differ)")
+        if (header.tokens_as, header.split) != (self.tokens_as, self.split):
+            raise ValueError(
+                f"{path}: {header.split}, ids of {header.tokenizer} ({header.vocabulary}), the manifest "
+                f"says {self.split}, {self.tokenizer} ({self.vocabulary})"
+            )
 
 
 def describe(path: str) -> tuple[Header, ShardFile]:
@@ -156,19 +160,22 @@ def describe(path: str) -> tuple[Header, ShardFile]:
 
     Raises FileNotFoundError, and ValueError for what is not a shard.
     """
-    name = posixpath.basename(path)
     with fsspec.open(path, "rb") as file:
-        metadata = open_parquet(file, path).metadata
-        header = Header.of(metadata, path)
-        file.seek(0)
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        n_bytes = file.tell()
+        return describe_open(file, path)
+
+
+def describe_open(file: Any, path: str) -> tuple[Header, ShardFile]:
+    """The same of an open file."""
+    metadata = open_parquet(file, path).metadata
+    header = Header.of(metadata, path)
+    file.seek(0)
+    checksum = hashlib.file_digest(file, "sha256").hexdigest()
     return header, ShardFile(
-        name=name,
+        name=posixpath.basename(path),
         documents=header.documents,
         tokens=header.tokens,
         row_groups=row_groups(metadata),
-        n_bytes=n_bytes,
+        n_bytes=file.tell(),
         sha256=checksum,
     )
 

@@ -1,16 +1,18 @@
 """Reading shards back: documents in order, as ids or as text, from any fsspec path, a row group at a time."""
 
+import itertools
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fsspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shards.manifest import Header, open_parquet
-from shards.tokenizer import IdArray, load
+from shards.manifest import Header, TokenFormat, open_parquet
+from shards.tokenizer import IdArray, Tokenizer, load
 
 SUFFIX = ".parquet"
 
@@ -36,22 +38,38 @@ class Shard:
 
         The ids are views into one array of the row group, read-only.
         """
+        table = self.table(index, ["doc_id", "url", "tokens"])
+        ids, offsets = list_values(table["tokens"])
+        bounds = itertools.pairwise(offsets.tolist())
+        for doc_id, url, (start, stop) in zip(
+            table["doc_id"].to_pylist(), table["url"].to_pylist(), bounds, strict=True
+        ):
+            yield doc_id, url, ids[start:stop]
+
+    def table(self, index: int, columns: Sequence[str]) -> pa.Table:
+        """Columns of a row group."""
         try:
-            table = self._parquet.read_row_group(index, columns=["doc_id", "url", "tokens"])
-            tokens = table["tokens"].combine_chunks()
-            ids = tokens.flatten().to_numpy()
+            table = self._parquet.read_row_group(index, columns=list(columns))
+            table.select(columns)
         except (pa.ArrowException, OSError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{self.name}: row group {index} cannot be read: {reason}") from error
-        if ids.dtype != self.header.dtype:
-            raise ValueError(f"{self.name}: ids are {ids.dtype}, the header says {self.header.dtype}")
-        offsets = (
-            tokens.offsets.to_numpy() - tokens.offsets[0].as_py() if len(tokens) else np.zeros(1, np.int64)
-        )
-        for doc_id, url, start, stop in zip(
-            table["doc_id"].to_pylist(), table["url"].to_pylist(), offsets[:-1], offsets[1:], strict=True
-        ):
-            yield doc_id, url, ids[start:stop]
+        dtype = table.schema.field("tokens").type.value_type
+        if dtype != self.header.dtype:
+            raise ValueError(f"{self.name}: ids are {dtype}, the header says {self.header.dtype}")
+        return table
+
+
+def list_values(tokens: pa.ChunkedArray) -> tuple[IdArray, npt.NDArray[np.int64]]:
+    """All ids of a column of tokens, and where each document starts and the last one ends.
+
+    Shapes (tokens,) and (documents + 1,); the ids are a view, read-only.
+    """
+    lists = tokens.combine_chunks()
+    if not len(lists):
+        return lists.values.to_numpy()[:0], np.zeros(1, np.int64)
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    return lists.flatten().to_numpy(), offsets - offsets[0]
 
 
 def find(path: str) -> tuple[Any, list[str]]:
@@ -85,7 +103,11 @@ def open_shards(path: str) -> Iterator[Shard]:
 
     Raises ValueError, beside what `Shard` does, for one with other ids than the first (another tokenizer).
     """
-    fs, names = find(path)
+    yield from open_each(*find(path))
+
+
+def open_each(fs: Any, names: Sequence[str]) -> Iterator[Shard]:
+    """As `open_shards`, of these paths on a filesystem."""
     first: Header | None = None
     for name in names:
         with fs.open(name, "rb") as file:
@@ -116,12 +138,21 @@ def read_texts(path: str) -> Iterator[tuple[str, str, str]]:
     Raises ValueError also if the ids are of another vocabulary than the tokenizer of that name has here.
     """
     for shard in open_shards(path):
-        tokenizer = load(shard.header.tokenizer)
-        if tokenizer.checksum != shard.header.vocabulary:
-            raise ValueError(
-                f"{shard.name}: ids of a vocabulary {shard.header.vocabulary}, "
-                f"{tokenizer.name} here has {tokenizer.checksum}"
-            )
+        tokenizer = load_for(shard.header, shard.name)
         for index in range(shard.n_row_groups):
             for doc_id, url, ids in shard.row_group(index):
                 yield doc_id, url, tokenizer.decode(ids[:-1])
+
+
+def load_for(token_format: TokenFormat, name: str) -> Tokenizer:
+    """The tokenizer of the ids of a file; `name` is for messages.
+
+    Raises ValueError if the tokenizer of that name has another vocabulary here, and as `load` does.
+    """
+    tokenizer = load(token_format.tokenizer)
+    if tokenizer.checksum != token_format.vocabulary:
+        raise ValueError(
+            f"{name}: ids of a vocabulary {token_format.vocabulary}, "
+            f"{tokenizer.name} here has {tokenizer.checksum}"
+        )
+    return tokenizer

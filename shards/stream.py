@@ -20,6 +20,7 @@ from shards.layout import Layout
 from shards.manifest import TokenFormat
 from shards.order import Ints, Order, Share, permutation
 from shards.readahead import Loaded, Plan, Tables, read_ahead
+from shards.reader import list_values
 from shards.tokenizer import IdArray
 
 Group = TypeVar("Group")  # a row group in memory
@@ -224,9 +225,10 @@ class PackedReader(Reader[IdArray, IdArray]):
         return self.layout.tokens
 
     def _load(self, table: pa.Table, order: Ints | None) -> IdArray:
-        ids, offsets = _ids(table)
+        ids, bounds = list_values(table["tokens"])
         if order is None:
             return ids
+        offsets = bounds.tolist()
         return np.concatenate([ids[offsets[row] : offsets[row + 1]] for row in order.tolist()])
 
     def _batch(self, step: Loaded[IdArray]) -> IdArray:
@@ -253,16 +255,11 @@ class DocumentReader(Reader[list[Document], list[Document]]):
         return self.layout.documents
 
     def _load(self, table: pa.Table, order: Ints | None) -> list[Document]:
-        ids, offsets = _ids(table)
+        ids, bounds = list_values(table["tokens"])
+        offsets = bounds.tolist()
         doc_ids, urls = table["doc_id"].to_pylist(), table["url"].to_pylist()
         rows = range(len(table)) if order is None else order.tolist()
         return [Document(doc_ids[row], urls[row], ids[offsets[row] : offsets[row + 1]]) for row in rows]
 
     def _batch(self, step: Loaded[list[Document]]) -> list[Document]:
         return [step.groups[group][row] for [(group, row, _)] in step.plan.items]
-
-
-def _ids(table: pa.Table) -> tuple[IdArray, list[int]]:
-    """All ids of a row group, and where each document starts and the last one ends."""
-    tokens = table["tokens"].combine_chunks()
-    return tokens.flatten().to_numpy(), tokens.offsets.to_numpy().tolist()

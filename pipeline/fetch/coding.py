@@ -1,23 +1,26 @@
-"""Content codings undone in bounded steps: whatever a stream expands to, at most a piece of it is in memory.
-
-Only gzip and deflate are advertised: the standard library decompresses both with a bound on the output.
-"""
+"""Content codings undone in bounded steps: whatever a stream expands to, little of it is in memory."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import brotlicffi as brotli
+import zstandard
+
 from pipeline.fetch.outcome import Failure
 
-ACCEPT_ENCODING = "gzip, deflate"
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 PIECE = 64 * 1024  # bytes
 MAX_CODINGS = 3  # a server that compresses twice is odd; one that goes on and on is hostile
+ZSTD_WINDOW = 8 * 1024 * 1024  # bytes; RFC 9659 allows no more
+ZSTD_FEED = 64  # compressed bytes a step: bounds what it can expand to, 2 MB at zstd's utmost 1 : 32,000
 
 
 def decoded(chunks: Iterable[bytes], content_encoding: str | None) -> Iterator[bytes]:
     """The content of a body whose encoded bytes are `chunks`; pieces of at most PIECE bytes when compressed.
 
-    Raises Failure("decode_error") for a coding that is unknown, corrupt or ends early.
+    Raises Failure("decode_error") for a coding that is unknown, corrupt or ends early. What follows the end
+    of a stream is ignored, but for brotli's. Holds at most 2 MB of content, and zstd's window.
     """
     names = [name.strip().lower() for name in (content_encoding or "").split(",")]
     codings = [name for name in names if name not in ("", "identity", "none")]
@@ -29,9 +32,57 @@ def decoded(chunks: Iterable[bytes], content_encoding: str | None) -> Iterator[b
             stream = _inflated(stream, _gzip_member)
         elif coding == "deflate":
             stream = _inflated(stream, _deflate_stream)
+        elif coding == "br":
+            stream = _brotli(stream)
+        elif coding == "zstd":
+            stream = _zstd(stream)
         else:
             raise Failure("decode_error", f"content coding {coding[:40]!r}")
     return stream
+
+
+def _brotli(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """One stream (RFC 7932)."""
+    stream = brotli.Decompressor()
+    empty = True
+    try:
+        for chunk in chunks:
+            empty = empty and not chunk
+            while not stream.is_finished() and (chunk or not stream.can_accept_more_data()):
+                piece = stream.process(chunk, output_buffer_limit=PIECE // 2)
+                chunk = b""
+                yield from _sliced(piece)
+    except brotli.error as error:
+        raise Failure("decode_error", f"brotli: {error}") from error
+    if not (empty or stream.is_finished()):
+        raise Failure("decode_error", "the compressed stream ends early")
+
+
+def _zstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """All frames of a stream (RFC 8878)."""
+    stream = None
+    complete = ignoring = False
+    for chunk in chunks:
+        for start in range(0, 0 if ignoring else len(chunk), ZSTD_FEED):
+            data = chunk[start : start + ZSTD_FEED]
+            while data and not ignoring:
+                stream = stream or zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
+                try:
+                    yield from _sliced(stream.decompress(data))
+                except zstandard.ZstdError as error:
+                    if not complete:
+                        raise Failure("decode_error", f"zstd: {error}") from error
+                    ignoring = True
+                data = b""
+                if stream.eof:
+                    complete, data, stream = True, stream.unused_data, None
+    if stream is not None and not complete:
+        raise Failure("decode_error", "the compressed stream ends early")
+
+
+def _sliced(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]
 
 
 def _gzip_member(_: bytes) -> Any:
@@ -45,7 +96,7 @@ def _deflate_stream(data: bytes) -> Any:
 
 
 def _inflated(chunks: Iterator[bytes], start: Callable[[bytes], Any]) -> Iterator[bytes]:
-    """All members of a stream (RFC 1952, section 2.2); what follows the last is ignored, as gzip does."""
+    """All members of a stream (RFC 1952, section 2.2)."""
     stream = None
     complete = ignoring = False
     for chunk in chunks:

@@ -11,15 +11,15 @@ import functools
 import ipaddress
 import logging
 import re
-import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pipeline.fetch.names import RETRY_AGE, Endpoint, Names
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.target import DEFAULT_PORTS, Target
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-DNS_MAX_AGE = 300.0  # seconds; getaddrinfo does not tell the TTL
+CACHED = 50_000  # names, about 500 bytes each
 
 # Globally routable by the letter of `ipaddress` in some Python version, yet no place for a crawler.
 _REFUSED: tuple[tuple[Network, str], ...] = tuple(
@@ -60,13 +60,6 @@ _SERVICE_PORTS = frozenset(
 )
 
 
-class Endpoint(NamedTuple):
-    """What `socket.socket` needs to connect to an address."""
-
-    family: socket.AddressFamily
-    address: tuple[Any, ...]
-
-
 class Route(NamedTuple):
     """How a host is reached. named: by the user, in `connect_to`, so that its address is not checked."""
 
@@ -79,7 +72,14 @@ class Route(NamedTuple):
 class Guard:
     """Resolves a host, checks every address, and tells where to connect. Safe to use from many threads."""
 
-    def __init__(self, allow_networks: Iterable[str], connect_to: dict[str, str], threads: int = 8) -> None:
+    def __init__(
+        self,
+        allow_networks: Iterable[str],
+        connect_to: dict[str, str],
+        nameservers: Sequence[str] = (),
+        threads: int = 8,
+    ) -> None:
+        self._names = Names(nameservers)
         self._allowed = [ipaddress.ip_network(network, strict=False) for network in allow_networks]
         self._routes = {pattern.lower(): _base(base) for pattern, base in connect_to.items()}
         self._lookups = ThreadPoolExecutor(threads, thread_name_prefix="dns")
@@ -102,7 +102,7 @@ class Guard:
         return Route(target.scheme, target.host, target.port, named=False)
 
     def resolve(self, route: Route, seconds: float) -> list[Endpoint]:
-        """The checked addresses of a route, from a cache of at most DNS_MAX_AGE.
+        """The checked addresses of a route, from a cache that keeps them as long as `names` says.
 
         Raises Failure: "dns_error", "address_refused", or "timeout" after `seconds`.
         """
@@ -110,17 +110,17 @@ class Guard:
         with self._lock:
             expires, known = self._cache.get(key, (0.0, []))
         if expires < time.monotonic():
-            future = self._lookups.submit(_lookup, route.host, route.port)
+            future = self._lookups.submit(self._names.lookup, route.host, route.port)
             try:
-                known = future.result(timeout=max(seconds, 0.0))
+                known, age = future.result(timeout=max(seconds, 0.0))
             except TimeoutError:
                 future.cancel()
-                raise Failure(
-                    "timeout", f"no answer to the DNS query in {seconds:.1f} s", retry=True
-                ) from None
-            if not (isinstance(known, Failure) and known.retry):
-                with self._lock:
-                    self._cache[key] = (time.monotonic() + DNS_MAX_AGE, known)
+                detail = f"no answer to the DNS query in {seconds:.1f} s"
+                known, age = Failure("timeout", detail, retry=True), RETRY_AGE
+            with self._lock:
+                if len(self._cache) > CACHED:
+                    self._cache.clear()
+                self._cache[key] = (time.monotonic() + age, known)
         if isinstance(known, Failure):
             raise Failure(known.reason, known.detail, retry=known.retry)
         if not route.named:
@@ -165,17 +165,6 @@ def embedded(address: Address) -> ipaddress.IPv4Address | None:
     if address in _6TO4:
         return ipaddress.IPv4Address(int(address) >> 80 & 0xFFFFFFFF)
     return None
-
-
-def _lookup(host: str, port: int) -> list[Endpoint] | Failure:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    except socket.gaierror as error:
-        return Failure("dns_error", f"{host}: {error.strerror}", retry=error.errno == socket.EAI_AGAIN)
-    except (OSError, ValueError) as error:  # ValueError: a label that is empty or too long
-        return Failure("dns_error", f"{host}: {error}")
-    endpoints = [Endpoint(family, address) for family, _, _, _, address in found]
-    return endpoints or Failure("dns_error", f"{host}: no address")
 
 
 def _base(url: str) -> Route:

@@ -29,6 +29,7 @@ REASONS: Final[dict[str, str]] = {
     "http_9xx": "a status of no class (600 to 999)",
     "host_failing": "not tried: the host failed `host_failures` times in a row",
     "deferred": "not tried within `batch_time`",
+    "not_captured": "with --pages: no record of it in the WARC files",
     "error": "a fault of the crawler, logged with its traceback",
 }
 

@@ -12,17 +12,19 @@ import pyarrow as pa
 
 from pipeline.fetch import agent, robots
 from pipeline.fetch.client import REDIRECTS, Client, Response
+from pipeline.fetch.journal import Entry, Journal
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness import retry_after
 from pipeline.fetch.schedule import Host, Schedule, Visit
 from pipeline.fetch.target import parse_first
 from pipeline.fetch.warc import WarcFile
-from pipeline.settings import Fetch
+from pipeline.settings import Fetch, fingerprint
 from pipeline.tables import PAGES
 
 logger = logging.getLogger(__name__)
 
 _OVERLOAD = (429, 503)
+_UNTRIED = ("deferred", "host_failing")  # not for the journal: whoever continues has time and patience anew
 _HOST_FAILURES = frozenset(
     {"connect_error", "connection_reset", "dns_error", "protocol_error", "timeout", "tls_error"}
 )
@@ -38,19 +40,25 @@ def fetch(
 ) -> tuple[pa.Table, Counter[str]]:
     """Fetches links and stores every exchange.
 
-    links: rows of tables.LINKS; all those of a host belong into one call. warc: the .warc.gz to write.
+    links: rows of tables.LINKS; all those of a host belong into one call. warc: the .warc.gz to write. What
+    was killed is continued by the same call: a journal beside the WARC tells what is finished.
     on_outcome: called with the reason of each link as it comes, from many threads. Returns tables.PAGES, a
     row for each link in the order of `links`, and the number of links by reason (outcome.REASONS).
 
     A redirect to another host joins that host's queue, with its robots.txt and spacing; a host that belongs
     to the partition of another process may thereby be asked by both, each keeping the spacing.
     Memory: a row for each link, the rules of each host, and about 2 MiB a thread of bodies and records.
-    Raises UserError as `agent.check` does, and OSError if the WARC cannot be written.
+    Raises UserError as `agent.check` does, OSError if the WARC cannot be written, and of these
+    BlockingIOError if another process is writing it.
     """
     agent.check(settings)
-    with WarcFile(warc, _warcinfo(settings, batch)) as file:
-        crawl = _Crawl(links, settings, file, warc.name, on_outcome)
-        crawl.run()
+    work = fingerprint([links["link_id"].to_pylist(), settings.identity()])
+    with Journal(warc.with_name(warc.name + ".journal")) as journal:
+        done = journal.resume(work, warc.stat().st_size if warc.exists() else 0)
+        end = max((entry.end for entry in done), default=0)
+        with WarcFile(warc, _warcinfo(settings, batch), end) as file:
+            crawl = _Crawl(links, settings, file, warc.name, journal, on_outcome)
+            crawl.run(done)
     return crawl.table(), crawl.counts
 
 
@@ -63,6 +71,7 @@ class _Crawl:
         settings: Fetch,
         warc: WarcFile,
         name: str,
+        journal: Journal,
         on_outcome: Callable[[str], None] | None,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -71,6 +80,7 @@ class _Crawl:
         self._settings = settings
         self._warc = warc
         self._name = name
+        self._journal = journal
         self._on_outcome = on_outcome
         self._product = agent.product(settings)
         self._client = Client(settings, agent.user_agent(settings))
@@ -78,9 +88,13 @@ class _Crawl:
         self._lock = threading.Lock()
         self._broken: BaseException | None = None
 
-    def run(self) -> None:
+    def run(self, done: list[Entry]) -> None:
+        for entry in done:
+            self._note(entry.index, entry.row)
         visits = []
         for row, link in enumerate(self._links):
+            if self._rows[row] is not None:
+                continue
             try:
                 target = parse_first(link["raw_url"], link["url"])
             except Failure as failure:
@@ -123,10 +137,12 @@ class _Crawl:
                 self._fail(visit, failure)
             elif self._settings.robots and visit.row is not None and visit.target.origin not in host.rules:
                 self._schedule.hold(host, visit)
-            elif not host.pace.claim(time.monotonic()):
-                self._schedule.again(visit)
             else:
-                self._ask(host, visit)
+                address = self._client.address(visit.target)
+                if host.pace.claim(time.monotonic(), address):
+                    self._ask(host, visit, address)
+                else:
+                    self._schedule.again(visit)
         except OSError:  # of the disk: those of the network are outcomes
             raise
         except Exception as error:
@@ -142,14 +158,16 @@ class _Crawl:
         rules = host.rules.get(visit.target.origin)
         return rules.check(visit.target.url, self._product) if rules and visit.row is not None else None
 
-    def _ask(self, host: Host, visit: Visit) -> None:
+    def _ask(self, host: Host, visit: Visit, address: str | None) -> None:
         """One request, and what follows from its response."""
         response = self._get(visit)
         with response.body:
             if response.contacted:
-                host.pace.touched(response.touched)
+                host.pace.touched(response.touched, address)
             visit.seconds += response.seconds
-            stored = self._warc.add(response) if response.status is not None else None
+            stored = None
+            if response.status is not None:
+                stored = self._warc.add(response, visit.via, visit.hops)
             if self._try_again(host, visit, response):
                 self._schedule.again(visit)
             elif visit.row is None:
@@ -192,6 +210,7 @@ class _Crawl:
             )
             return
         visit.hops += 1
+        visit.via = visit.target.url
         try:
             visit.target = visit.target.join(location)
         except Failure:
@@ -236,6 +255,7 @@ class _Crawl:
         if visit.seconds >= self._settings.deadline:
             return Failure("timeout", "not complete within the deadline")
         visit.hops += 1
+        visit.via = visit.target.url
         visit.seen.add(target.url)
         visit.target = target
         return None
@@ -254,6 +274,11 @@ class _Crawl:
             self._schedule.close()
 
     def _record(self, index: int, row: dict[str, Any]) -> None:
+        if row["reason"] not in _UNTRIED:
+            self._journal.add(Entry(index, self._warc.end(), row))
+        self._note(index, row)
+
+    def _note(self, index: int, row: dict[str, Any]) -> None:
         link = self._links[index]
         keys = {"doc_id": link["link_id"], "url": link["url"], "karma": link["karma"], "truncated": False}
         with self._lock:

@@ -1,7 +1,8 @@
 """How often a host is asked: spacing, crawl-delay, Retry-After, back-off, and when it is left alone.
 
-A host is a name, whatever the scheme and port. Spacing is counted from when the last request had been sent to
-the host, so that the host sees it too. Nothing here makes a host faster again within a partition.
+A host is a name, whatever the scheme and port; many may share an address. Spacing is counted from when the
+last request had been sent, so that the host sees it too. Nothing here makes a host faster again within a
+partition.
 """
 
 import email.utils
@@ -16,36 +17,49 @@ from pipeline.settings import Fetch
 
 
 class Clock:
-    """When each host may be asked next, in seconds of `time.monotonic()`. Shared by all fetches of a process.
+    """When each host and each address may be asked next, in seconds of `time.monotonic()`.
 
-    So two partitions of one process cannot hurry a host between them, not even by redirects.
+    Shared by all fetches of a process, so that two partitions cannot hurry a host between them, not even by
+    redirects. A host's turn and its address's are taken together or not at all.
     """
 
-    _SWEEP = 100_000  # hosts, about 100 bytes each
+    _SWEEP = 100_000  # names, about 100 bytes each
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
+        self._queue: dict[
+            str, float
+        ] = {}  # when those who wait for a name shall come back, one after another
         self._lock = threading.Lock()
 
-    def due(self, host: str) -> float:
-        """The next time for a host; in the past if it may be asked now."""
+    def due(self, name: str) -> float:
+        """The next time for a host or address; in the past if it may be asked now."""
         with self._lock:
-            return self._due.get(host, 0.0)
+            return self._due.get(name, 0.0)
 
-    def claim(self, host: str, now: float, gap: float) -> bool:
-        """Takes the turn, if it is due; the next one is at least `gap` away."""
+    def claim(self, now: float, gaps: dict[str, float]) -> bool:
+        """Takes the turns of some names, if all are due; the next one of each is at least its gap away."""
         with self._lock:
-            if self._due.get(host, 0.0) > now:
+            if any(self._due.get(name, 0.0) > now for name in gaps):
                 return False
             if len(self._due) > self._SWEEP:
                 self._due = {name: due for name, due in self._due.items() if due > now}
-            self._due[host] = now + gap
+                self._queue = {name: due for name, due in self._queue.items() if due > now}
+            for name, gap in gaps.items():
+                self._due[name] = now + gap
             return True
 
-    def delay(self, host: str, until: float) -> None:
+    def line_up(self, name: str, gap: float) -> float:
+        """When to come back for a turn at a name that was not due: behind the others who wait for it."""
+        with self._lock:
+            place = max(self._due.get(name, 0.0), self._queue.get(name, 0.0))
+            self._queue[name] = place + gap
+            return place
+
+    def delay(self, name: str, until: float) -> None:
         """Not before `until`; never earlier than said before."""
         with self._lock:
-            self._due[host] = max(self._due.get(host, 0.0), until)
+            self._due[name] = max(self._due.get(name, 0.0), until)
 
 
 CLOCK = Clock()
@@ -60,6 +74,7 @@ class Pace:
         self._settings = settings
         self._gap = settings.spacing
         self._random = random.Random(host)
+        self._place = 0.0  # in the line for the address
 
     @property
     def failing(self) -> bool:
@@ -68,15 +83,24 @@ class Pace:
 
     def due(self) -> float:
         """When the next request may start (`time.monotonic()`)."""
-        return CLOCK.due(self.host)
+        return max(CLOCK.due(self.host), self._place)
 
-    def claim(self, now: float) -> bool:
-        """Takes the turn for a request that starts now, if it is due."""
-        return CLOCK.claim(self.host, now, self._gap)
+    def claim(self, now: float, address: str | None) -> bool:
+        """Takes the turn for a request to an address (None: not known) that starts now, if it is due."""
+        gap = self._settings.address_spacing
+        if address is None or not gap:
+            return CLOCK.claim(now, {self.host: self._gap})
+        if CLOCK.claim(now, {self.host: self._gap, address: gap}):
+            return True
+        if CLOCK.due(self.host) <= now:
+            self._place = CLOCK.line_up(address, gap)
+        return False
 
-    def touched(self, when: float) -> None:
-        """The host last heard from us at `when`."""
+    def touched(self, when: float, address: str | None) -> None:
+        """The host, and its address, last heard from us at `when`."""
         CLOCK.delay(self.host, when + self._gap)
+        if address is not None and self._settings.address_spacing:
+            CLOCK.delay(address, when + self._settings.address_spacing)
 
     def crawl_delay(self, seconds: float) -> None:
         """robots.txt asks for this spacing; a host that asks for more than `max_crawl_delay` gets that."""

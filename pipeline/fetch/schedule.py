@@ -26,6 +26,7 @@ class Visit:
     target: Target
     origin: Origin  # for a robots.txt: the origin whose rules it decides, wherever it was redirected to
     hops: int = 0
+    via: str | None = None  # the URL that redirected here
     attempts: int = 0  # failed ones
     seconds: float = 0.0  # on the wire, over all attempts and hops
     seen: set[str] = field(default_factory=set)  # URLs of the chain

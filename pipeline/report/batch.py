@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from pipeline import funnel
+from pipeline import funnel, near_duplicates
 from pipeline.partitions import Counts
 from pipeline.stage import Run
 from pipeline.tables import OK
@@ -50,6 +50,7 @@ def render(run: Run, counts: Counts) -> str:
         versions={name: version(name) for name in names},
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         contamination=run.corpus.exists(f"reports/{run.batch}/contamination.html"),
+        s_curve=near_duplicates.s_curve(run),
     )
 
 

@@ -72,7 +72,5 @@ def plan(
                 console.print(f"setting  {section}.{key} = {value!r}", soft_wrap=True, highlight=False)
     for stage, table in stages.items():
         done = state == "committed" or (exists and Table(corpus, table, batch).sealed() is not None)
-        console.print(
-            f"stage    {stage} ({'done' if done else 'to do'})", highlight=False
-        )
+        console.print(f"stage    {stage} ({'done' if done else 'to do'})", highlight=False)
     console.print("nothing was written (--dry-run)", highlight=False)

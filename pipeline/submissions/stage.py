@@ -9,9 +9,10 @@ import fsspec
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.fetch import archive_stage
 from pipeline.settings import Settings, Submissions
 from pipeline.stage import Output, Partition, Run, map_partitions
-from pipeline.submissions import read, reddit
+from pipeline.submissions import deferred, read, reddit
 from pipeline.tables import SUBMISSIONS
 
 EDGE = 64 * 1024  # bytes at each end of a file that tell it from another of the same size
@@ -24,10 +25,13 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
     """
     if path.startswith(reddit.SCHEME):
         return reddit.identify(path, settings)
-    for _ in read(path, rows=1, counts=Counter()):
-        break
+    if path.startswith(archive_stage.SCHEME):
+        archive_stage.check(path.removeprefix(archive_stage.SCHEME))
+    else:
+        for _ in read(path, rows=1, counts=Counter()):
+            break
     try:
-        with fsspec.open(path, "rb") as file:
+        with fsspec.open(path.removeprefix(archive_stage.SCHEME), "rb") as file:
             head = file.read(EDGE)
             size = file.seek(0, 2)
             file.seek(max(0, size - EDGE))
@@ -38,11 +42,18 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
 
 
 def run(run: Run) -> None:
-    """Makes `submissions`: a partition for each input of the batch, in the order of their digests."""
+    """Makes `submissions`: a partition for each input of the batch, in the order of their digests.
+
+    The links that the last committed batch deferred are one more input.
+    """
     inputs = sorted(run.corpus.batches()[run.batch]["inputs"], key=lambda item: str(item["digest"]))
+    if waiting := deferred.source(run.corpus):
+        inputs.append(waiting)
     for item in inputs:
         if item["path"].startswith(reddit.SCHEME):
             reddit.gather(run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch)
+    if archives := archive_stage.paths(run):
+        archive_stage.capture(run, [item["digest"] for item in inputs if item["path"] in archives])
     map_partitions(
         run,
         "submissions",
@@ -59,8 +70,16 @@ def ingest(partition: Partition, paths: list[str], rows: int) -> Output:
     target = partition.scratch / "submissions.parquet"
     with pq.ParquetWriter(target, SUBMISSIONS, compression="zstd") as writer:
         path = paths[partition.number]
-        if path.startswith(reddit.SCHEME):
+        if path.startswith(archive_stage.SCHEME):
+            archives = [name for name in paths if name.startswith(archive_stage.SCHEME)]
+            others = [name for name in paths if not name.startswith((archive_stage.SCHEME, deferred.SCHEME))]
+            alone, number = not others, archives.index(path)
+            archive_stage.submissions(partition, number, counts, alone=alone, writer=writer)
+        elif path.startswith(reddit.SCHEME):
             for table in reddit.chunks(partition.corpus, partition.batch, counts):
+                writer.write_table(table)
+        elif path.startswith(deferred.SCHEME):
+            for table in deferred.submissions(partition.corpus, path, counts):
                 writer.write_table(table)
         else:
             for batch in read(path, rows=rows, counts=counts):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
+from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,16 @@ def test_signatures(texts: list[str], num_perm: int, seed: int, shingle: int) ->
     for found, wanted in zip(compiled, expected, strict=True):
         assert found.dtype == wanted.dtype
         assert np.array_equal(found, wanted)
+
+
+@given(VALID | DIRTY, st.integers(1, 9))
+def test_shingles(text: str, shingle: int) -> None:
+    minima = minhash.reference([text], num_perm=2, shingle=shingle)
+    hashes = minhash.shingle_hashes(text, shingle=shingle)
+    assert len(hashes) == minima[1][0]
+    sketch = MinHash(num_perm=2, seed=1, hashfunc=int)
+    sketch.update_batch(hashes.tolist())
+    assert np.array_equal(sketch.hashvalues, minima[0][0])
 
 
 @given(TEXTS.filter(lambda texts: len(texts) > 1))

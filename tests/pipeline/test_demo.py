@@ -17,7 +17,7 @@ import zstandard
 
 from dedup import near_duplicates
 from dedup.words import normalize
-from pipeline import demo, documents, links, submissions
+from pipeline import candidates, demo, documents, links, submissions
 from pipeline.demo import build, content, plan
 from pipeline.demo.web import Request, Web
 from pipeline.extract import Page, extract_page
@@ -238,7 +238,7 @@ def test_every_link_ends_as_planned(tmp_path: Path) -> None:
         settings = Settings.load(overrides=overrides)
         read: Counter[str] = Counter()
         table = pa.Table.from_batches(list(submissions.read(sources[0], rows=50, counts=read)))
-        posted, counts = links.candidates(table, settings.links)
+        posted, counts = candidates.candidates(table, settings.links)
         found, merged = links.merge(posted, None, settings.links)
         queue = found.filter(pc.equal(found["reason"], OK))
         pages, fetched = fetch(queue, settings.fetch, warc, batch="demo")

@@ -34,6 +34,9 @@ OUTCOMES = {
     "gzip_bomb": "too_large",
     "nested_bomb": "too_large",
     "deflate_bomb": "too_large",
+    "brotli_bomb": "too_large",
+    "zstd_bomb": "too_large",
+    "mixed_bomb": "too_large",
     "redirect_loop": "too_many_redirects",
     "redirect_growing": "too_many_redirects",
     "redirect_file": "redirect_refused",
@@ -48,7 +51,16 @@ OUTCOMES = {
     "gzip_corrupt": "decode_error",
     "gzip_cut": "decode_error",
     "gzip_not": "decode_error",
-    "brotli": "decode_error",
+    "brotli": "ok",
+    "brotli_cut": "decode_error",
+    "brotli_corrupt": "decode_error",
+    "brotli_trailing": "decode_error",
+    "zstd": "ok",
+    "zstd_frames": "ok",
+    "zstd_cut": "decode_error",
+    "zstd_corrupt": "decode_error",
+    "zstd_wide_window": "decode_error",
+    "unknown_coding": "decode_error",
     "many_codings": "decode_error",
     "length_too_long": "protocol_error",
     "length_too_short": "ok",
@@ -99,10 +111,11 @@ def test_every_fault_has_its_outcome(tmp_path: Path) -> None:
     details = {name: (row["reason"], row["detail"]) for name, row in zip(FAULTS, rows, strict=True)}
     assert found == OUTCOMES, {n: d for n, d in details.items() if d[0] != OUTCOMES[n]}
     by_name = dict(zip(FAULTS, rows, strict=True))
-    assert {
-        n: body(by_name[n], tmp_path) for n in ("gzip", "gzip_trailing", "deflate", "deflate_raw", "chunked")
-    } == dict.fromkeys(("gzip", "gzip_trailing", "deflate", "deflate_raw", "chunked"), HTML)
-    assert body(by_name["gzip_members"], tmp_path) == HTML * 2
+    plain = ("gzip", "gzip_trailing", "deflate", "deflate_raw", "brotli", "zstd", "chunked")
+    for name in plain:
+        assert body(by_name[name], tmp_path) == HTML, name
+    for name in ("gzip_members", "zstd_frames"):
+        assert body(by_name[name], tmp_path) == HTML * 2
     for name, row in by_name.items():
         if row["warc"]:
             assert len(body(row, tmp_path)) >= row["n_bytes"] or row["truncated"], name
@@ -279,7 +292,7 @@ def test_a_fault_of_the_crawler_costs_one_page(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_full_disk_ends_the_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: WarcFile, response: Any) -> tuple[int, int]:
+    def full(self: WarcFile, *exchange: Any) -> tuple[int, int]:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(WarcFile, "add", full)
@@ -303,6 +316,7 @@ def test_no_links(tmp_path: Path) -> None:
         ({"user_agent": "bot/1.0 \n {contact}"}, r"fetch\.user_agent: expected printable"),
         ({"user_agent": "1337/1.0 {contact}"}, r"fetch\.user_agent: expected a name"),
         ({"allow_networks": ["127.0.0.0/33"]}, r"fetch\.allow_networks: .*127\.0\.0\.0/33"),
+        ({"nameservers": ["resolver.example"]}, r"fetch\.nameservers: .*not the address"),
         ({"connect_to": {"*": "127.0.0.1:80"}}, r"fetch\.connect_to: .*not of the form"),
         ({"connect_to": {"*": "http://a.test/path"}}, r"fetch\.connect_to: .*not of the form"),
     ],

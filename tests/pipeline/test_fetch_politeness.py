@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.fetch.politeness import CLOCK, Clock, Pace, retry_after
 from tests.pipeline.fetching import crawl, settings
-from tests.web import FAULTS, Page, Server, flaky, page
+from tests.web import FAULTS, Page, Server, dns, flaky, page
 
 SLACK = 0.03  # seconds by which a busy machine may log a request late, and the next one not
 
@@ -71,7 +71,7 @@ def test_crawl_delay_is_honoured_up_to_the_cap(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Busy"])
 @pytest.mark.parametrize("form", ["seconds", "date", "too long"])
 def test_retry_after(tmp_path: Path, status: str, form: str) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
     asked = {"seconds": "1", "date": date, "too long": "86400"}[form]
     host = f"{status[:3]}-{form.replace(' ', '-')}.retry.test"
     with Server({"/a": flaky(1, Page(b"", status, {"Retry-After": asked})), "/b": page()}) as server:
@@ -137,12 +137,34 @@ def test_retry_after_forms(header: str | None, seconds: float | None) -> None:
 
 def test_the_clock_never_gives_a_turn_twice() -> None:
     clock = Clock()
-    assert clock.claim("a", 10.0, 1.0)
-    assert not clock.claim("a", 10.9, 1.0)
+    assert clock.claim(10.0, {"a": 1.0})
+    assert not clock.claim(10.9, {"a": 1.0})
     clock.delay("a", 10.5)  # earlier than known: ignored
     assert clock.due("a") == 11.0
-    assert clock.claim("b", 10.0, 1.0)
-    assert clock.claim("a", 11.0, 1.0)
+    assert clock.claim(10.0, {"b": 1.0})
+    assert clock.claim(11.0, {"a": 1.0})
+    assert not clock.claim(11.0, {"c": 1.0, "b": 1.0, "a": 1.0})
+    assert clock.due("c") == 0.0  # all or none
+    assert [clock.line_up("a", 0.5) for _ in range(3)] == [12.0, 12.5, 13.0]
+
+
+def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path) -> None:
+    """Thirty hosts on one address: never closer than `address_spacing`, and hardly slower."""
+    spacing, count = 0.04, 30
+    names: dict[str, list[list[str] | None]] = {f"h{n}.shared.example": [["127.0.0.1"]] for n in range(count)}
+    with Server({"/a": page()}) as server, dns.NameServer(names, ttl=60).running() as resolver:
+        options = settings(
+            nameservers=[resolver.address], allow_networks=["127.0.0.0/8"], address_spacing=spacing
+        )
+        started = time.monotonic()
+        rows = crawl([f"http://{name}:{server.port}/a" for name in names], options, tmp_path)
+        seconds = time.monotonic() - started
+        assert {row["reason"] for row in rows} == {"ok"}
+        times = sorted(request.time for request in server.log)
+        assert len(times) == 2 * count
+        assert min(b - a for a, b in itertools.pairwise(times)) >= spacing - SLACK
+        assert (times[-1] - times[0]) >= (2 * count - 1) * spacing - SLACK
+        assert seconds < 3 * 2 * count * spacing
 
 
 def test_back_off_doubles_within_its_jitter_and_cap() -> None:

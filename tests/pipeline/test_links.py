@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import urls
-from pipeline.links import CANDIDATES, candidates, merge
+from pipeline.candidates import CANDIDATES, candidates
+from pipeline.links import merge
 from pipeline.settings import Links
 from pipeline.submissions import read
 from pipeline.tables import LINKS, SUBMISSIONS

@@ -118,6 +118,16 @@ def test_batches_one_after_the_other(corpus: Corpus, client: Client) -> None:
     }
 
 
+def test_the_s_curve_of_a_batch(corpus: Corpus, client: Client) -> None:
+    run = begin(
+        corpus, client, "b", [[row("a", TEXT)], [row("b", OTHER), row("c", None, reason="empty")], []]
+    )
+    near_duplicates.run(run)
+    picture = near_duplicates.s_curve(run)
+    assert picture.startswith("<svg")
+    assert "pairs are candidates" in picture
+
+
 def test_an_uncommitted_batch_does_not_count(corpus: Corpus, client: Client) -> None:
     decided(begin(corpus, client, "begun", [[row("a", TEXT)]]))
     assert decided(begin(corpus, client, "next", [[row("b", TEXT)]])) == {"b": ("ok", "b", "next")}

@@ -1,18 +1,22 @@
 """Stages on a real Dask cluster of processes: mapping, placing, sealing, resuming."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
-from distributed import Client, LocalCluster
+from dask import dataframe as dd
+from distributed import Client, LocalCluster, Scheduler
 
 from pipeline.corpus import Corpus
+from pipeline.errors import UserError
 from pipeline.partitions import Manifest, Table
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from pipeline.stage import Output, Partition, Run, frame, map_partitions, place, to_arrow, write
+from pipeline.stage import Output, Partition, Run, frame, map_partitions, persist, place, to_arrow, write
 
 SCHEMA = pa.schema([("n", pa.int64()), ("to", pa.int64())])
 
@@ -108,6 +112,25 @@ def test_an_error_in_a_task_ends_the_stage(run: Run) -> None:
     with pytest.raises(ZeroDivisionError):
         map_partitions(run, "broken", broken, into="broken", inputs=[1, 2], settings=1)
     assert run.table("broken").sealed() is None
+
+
+def dies(rows: pd.DataFrame) -> pd.DataFrame:
+    os._exit(1)
+
+
+def test_an_intermediate_frame_is_held_and_the_death_of_workers_is_told(run: Run) -> None:
+    rows = dd.from_pandas(pd.DataFrame({"n": range(20)}), npartitions=4)
+    held = persist(run, "numbers", rows, "moved")
+    assert held.npartitions == 4
+    assert len(held) == 20
+    run.client.run_on_scheduler(allow_no_failure)
+    with pytest.raises(UserError, match=r"stage numbers: .* when they died"):
+        persist(run, "numbers", rows.map_partitions(dies, meta=rows), "moved")
+    run.client.wait_for_workers(2)
+
+
+def allow_no_failure(dask_scheduler: Scheduler) -> None:
+    dask_scheduler.allowed_failures = 0
 
 
 def broken(partition: Partition) -> Output:

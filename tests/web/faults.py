@@ -8,6 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import brotlicffi as brotli
+import zstandard
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 HTML = b"<!doctype html><title>t</title><p>Some text.</p>"
 
@@ -96,6 +99,21 @@ def _deflated(size: int) -> Iterator[bytes]:
 
 _CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 _GZ = gzip.compress(HTML, mtime=0)
+_BR = brotli.compress(HTML)
+_ZSTD = zstandard.ZstdCompressor().compress(HTML)
+_ZEROS = bytes(16 * 1024 * 1024)
+
+
+def _coded(coding: bytes, body: bytes) -> Fault:
+    return _kept(b"Content-Type: text/html", b"Content-Encoding: " + coding, body=body)
+
+
+def _wide_zstd() -> bytes:
+    """A frame whose window is larger than RFC 9659 allows."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return compressor.compress(HTML) + compressor.flush()
+
 
 FAULTS: dict[str, Fault] = {
     # time
@@ -121,6 +139,9 @@ FAULTS: dict[str, Fault] = {
         b"Content-Encoding: deflate",
         body=zlib.compress(bytes(16 * 1024 * 1024), 9),
     ),
+    "brotli_bomb": _coded(b"br", brotli.compress(_ZEROS, quality=5)),
+    "zstd_bomb": _coded(b"zstd", zstandard.ZstdCompressor(19).compress(_ZEROS)),
+    "mixed_bomb": _coded(b"br, zstd, gzip", gzip.compress(zstandard.compress(brotli.compress(_ZEROS)))),
     # redirects
     "redirect_loop": _kept(b"Location: /fault/redirect_loop", status=b"302 Found"),
     "redirect_growing": _loop_growing,
@@ -139,7 +160,16 @@ FAULTS: dict[str, Fault] = {
     "gzip_corrupt": _kept(b"Content-Type: text/html", b"Content-Encoding: gzip", body=_GZ[:20] + bytes(40)),
     "gzip_cut": _kept(b"Content-Type: text/html", b"Content-Encoding: gzip", body=_GZ[:-12]),
     "gzip_not": _kept(b"Content-Type: text/html", b"Content-Encoding: gzip", body=HTML),
-    "brotli": _kept(b"Content-Type: text/html", b"Content-Encoding: br", body=b"\x0b\x02\x80abc"),
+    "brotli": _coded(b"br", _BR),
+    "brotli_cut": _coded(b"br", _BR[:-4]),
+    "brotli_corrupt": _coded(b"br", b"\xff\xff" + bytes(100)),
+    "brotli_trailing": _coded(b"br", _BR + b"junk"),
+    "zstd": _coded(b"zstd", _ZSTD),
+    "zstd_frames": _coded(b"zstd", _ZSTD + _ZSTD),
+    "zstd_cut": _coded(b"zstd", _ZSTD[:-4]),
+    "zstd_corrupt": _coded(b"zstd", bytes(100)),
+    "zstd_wide_window": _coded(b"zstd", _wide_zstd()),
+    "unknown_coding": _coded(b"compress", HTML),
     "many_codings": _kept(
         b"Content-Type: text/html", b"Content-Encoding: " + b"gzip, " * 9 + b"gzip", body=_GZ
     ),

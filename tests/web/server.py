@@ -60,7 +60,7 @@ class Server:
         pages: dict[str | tuple[str, str], Page] | None = None,
         *,
         tls: ssl.SSLContext | None = None,
-        family: socket.AddressFamily = socket.AF_INET,
+        address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self.pages = dict(pages or {})
         self.log: list[Request] = []
@@ -71,7 +71,7 @@ class Server:
         if tls is not None:
             tls.sni_callback = lambda s, name, _: self._sni.__setitem__(id(s), name)
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), family=family, backlog=512)
+        self._listener = socket.create_server(address, backlog=512)
         self._threads: list[threading.Thread] = []
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"

@@ -1,0 +1,69 @@
+"""A name server on loopback, over UDP, that may answer the same question differently each time."""
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+
+class NameServer:
+    """Answers from `names`: name -> the addresses of each answer in turn, the last for ever.
+
+    An unknown name does not exist. `None` in place of addresses is no answer at all.
+    """
+
+    def __init__(self, names: dict[str, list[list[str] | None]], ttl: int) -> None:
+        self.asked: list[str] = []  # names, for addresses of IPv4
+        self._names = names
+        self._turns: Counter[tuple[str, bool]] = Counter()
+        self._ttl = ttl
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        while True:
+            data, client = self._socket.recvfrom(4096)
+            if not data:
+                return
+            query = dns.message.from_wire(data)
+            if (answer := self._answer(query)) is not None:
+                self._socket.sendto(answer.to_wire(), client)
+
+    def _answer(self, query: dns.message.Message) -> dns.message.Message | None:
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True)
+        answer = dns.message.make_response(query)
+        if name not in self._names:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+            return answer
+        wide = question.rdtype == dns.rdatatype.AAAA
+        answers = self._names[name]
+        addresses = answers[min(self._turns[name, wide], len(answers) - 1)]
+        self._turns[name, wide] += 1
+        if not wide:
+            self.asked.append(name)
+        if addresses is None:
+            return None
+        found = [address for address in addresses if (":" in address) == wide]
+        if found:
+            kind = "AAAA" if wide else "A"
+            answer.answer.append(dns.rrset.from_text(question.name, self._ttl, "IN", kind, *found))
+        return answer
+
+    @contextmanager
+    def running(self) -> Iterator["NameServer"]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._socket.sendto(b"", self._socket.getsockname())
+            self._thread.join()
+            self._socket.close()
