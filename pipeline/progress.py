@@ -102,8 +102,13 @@ class Progress:
             client.subscribe_topic(TOPIC, self._event)
 
     @contextmanager
-    def stage(self, name: str, *, total: int, done: int = 0) -> Iterator[StageProgress]:
-        """Shows a stage of `total` partitions, `done` of which were committed before, in the block."""
+    def stage(
+        self, name: str, *, total: int, done: int = 0, step: str | None = None
+    ) -> Iterator[StageProgress]:
+        """Shows a stage of `total` partitions, `done` of which were committed before, in the block.
+
+        step: names a part of a stage, which has a bar but no line of its own where there is no terminal.
+        """
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description:<16}"),
@@ -114,12 +119,12 @@ class Progress:
             TextColumn("{task.fields[outcomes]}"),
         )
         with Bars(*columns, console=self.console, disable=not self.console.is_terminal) as bars:
-            self.current = StageProgress(name, bars, total, done)
+            self.current = StageProgress(f"{name}: {step}" if step else name, bars, total, done)
             try:
                 yield self.current
             finally:
                 stage, self.current = self.current, None
-        if not self.console.is_terminal:
+        if not self.console.is_terminal and step is None:
             print(stage.closing(total - done), file=sys.stderr)
 
     def _event(self, event: tuple[float, dict[str, Any]]) -> None:

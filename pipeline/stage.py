@@ -177,7 +177,7 @@ def place(frame: dd.DataFrame, column: str, partitions: int) -> dd.DataFrame:
 def persist(run: Run, stage: str, frame: dd.DataFrame, step: str) -> dd.DataFrame:
     """Computes an intermediate frame of a global stage and holds it on the workers, with a bar of its own."""
     held = run.client.persist(frame, retries=1)
-    with run.progress.stage(f"{stage}: {step}", total=held.npartitions) as progress, surviving(stage):
+    with run.progress.stage(stage, total=held.npartitions, step=step) as progress, surviving(stage):
         for future in as_completed(futures_of(held)):
             if future.status != "finished":
                 future.result()  # raises; the result of a finished one stays where it is

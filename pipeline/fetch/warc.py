@@ -12,6 +12,7 @@ import io
 import shutil
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from pipeline.fetch.outcome import Failure
 
 SPOOL = 1024 * 1024  # bytes of a record in memory; the rest is in a temporary file
 VERSION = "1.1"
+LEVEL = 4  # of zlib: nearly three times as fast as 9 on HTML, for records 7 % larger
 
 
 class Payload(NamedTuple):
@@ -47,6 +49,30 @@ class Stored(NamedTuple):
     date: str
 
 
+class _Member:
+    """A gzip member around a file, complete when it is flushed."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+        self._compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+
+    def write(self, data: bytes) -> None:
+        self._out.write(self._compressor.compress(data))
+
+    def flush(self) -> None:
+        self._out.write(self._compressor.flush())
+
+
+class _Writer(WARCWriter):  # type: ignore[misc]
+    """warcio's writer with a compression level of our own: its 9 costs more than all the rest of a page."""
+
+    def __init__(self, out: Any) -> None:
+        super().__init__(out, gzip=False, warc_version=VERSION)
+
+    def write_record(self, record: Any, params: Any = None) -> None:
+        self._write_warc_record(_Member(self.out), record)
+
+
 class WarcFile:
     """A .warc.gz that many threads write to; a context manager. Raises OSError as files do.
 
@@ -64,7 +90,7 @@ class WarcFile:
             self._file.truncate(end)
             self._file.seek(end)
         else:
-            writer = WARCWriter(self._file, gzip=True, warc_version=VERSION)
+            writer = _Writer(self._file)
             writer.write_record(writer.create_warcinfo_record(path.name, dict(info)))
             self._file.flush()
 
@@ -89,7 +115,7 @@ class WarcFile:
         with self._lock:
             known = self._payloads.get(identity) if identity else None
         with tempfile.SpooledTemporaryFile(SPOOL) as buffer:
-            writer = WARCWriter(buffer, gzip=True, warc_version=VERSION)
+            writer = _Writer(buffer)
             record = _revisit(writer, response, known) if known else _response(writer, response)
             writer.write_record(record)
             length = buffer.tell()
@@ -121,7 +147,7 @@ def _identity(response: Response) -> bytes | None:
     return digest.digest()
 
 
-def _response(writer: WARCWriter, response: Response) -> Any:
+def _response(writer: _Writer, response: Response) -> Any:
     size = response.body.seek(0, io.SEEK_END)
     response.body.seek(0)
     return writer.create_warc_record(
@@ -134,7 +160,7 @@ def _response(writer: WARCWriter, response: Response) -> Any:
     )
 
 
-def _revisit(writer: WARCWriter, response: Response, known: Stored) -> Any:
+def _revisit(writer: _Writer, response: Response, known: Stored) -> Any:
     response.body.seek(0)
     digest = hashlib.file_digest(response.body, "sha1").digest()
     return writer.create_revisit_record(
@@ -168,7 +194,7 @@ def _fields(response: Response) -> dict[str, str]:
     return fields
 
 
-def _request(writer: WARCWriter, response: Response, response_id: str) -> Any:
+def _request(writer: _Writer, response: Response, response_id: str) -> Any:
     fields = {"WARC-Date": _date(response.fetched), "WARC-Concurrent-To": response_id}
     return writer.create_warc_record(
         response.target.url,
@@ -179,7 +205,7 @@ def _request(writer: WARCWriter, response: Response, response_id: str) -> Any:
     )
 
 
-def _metadata(writer: WARCWriter, response: Response, response_id: str, via: str | None, hops: int) -> Any:
+def _metadata(writer: _Writer, response: Response, response_id: str, via: str | None, hops: int) -> Any:
     said: dict[str, Any] = {"fetchTimeMs": round(response.seconds * 1000), "hopsFromSeed": "R" * hops}
     if via:
         said["via"] = via
