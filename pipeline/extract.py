@@ -5,7 +5,9 @@ equivalent, and what trafilatura's own output is in: words and tokens must not d
 accents), without control characters and lone surrogates, with "\\n" between paragraphs.
 """
 
+import atexit
 import re
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ENGINES", "Page", "Text", "clean", "extract", "extract_page"]
 
 PLAIN = "text/plain"
+_kept = threading.local()
 FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
@@ -28,13 +31,22 @@ def extract(pages: Iterable[Page], settings: "Extract") -> Iterator[Outcome[Text
 
     Lazy: holds two pages at a time.
     """
-    with Sandbox(
-        extract_page,
-        deadline=settings.deadline,
-        memory_limit=settings.memory_limit,
-        recycle_after=settings.recycle_after,
-    ) as sandbox:
-        yield from sandbox.map(pages)
+    yield from _sandbox(settings.deadline, settings.memory_limit, settings.recycle_after).map(pages)
+
+
+def _sandbox(deadline: float, memory_limit: int, recycle_after: int) -> Sandbox[Page, Text]:
+    """The sandbox of this thread, whose child lives on between partitions: starting one takes a second."""
+    limits = deadline, memory_limit, recycle_after
+    if getattr(_kept, "limits", None) != limits:
+        if hasattr(_kept, "sandbox"):
+            _kept.sandbox.close()
+        _kept.limits = limits
+        _kept.sandbox = Sandbox(
+            extract_page, deadline=deadline, memory_limit=memory_limit, recycle_after=recycle_after
+        )
+        atexit.register(_kept.sandbox.close)
+    sandbox: Sandbox[Page, Text] = _kept.sandbox
+    return sandbox
 
 
 def extract_page(page: Page) -> Text | None:
