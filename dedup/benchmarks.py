@@ -7,7 +7,7 @@ Which fields of a row are its text, and whether the file is one stream, is told 
 import fnmatch
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,8 +15,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dedup.files import FileError, Row, rows_of, uncompressed
+from dedup.words import normalize
 
 GUESSES = ("text", "content", "question", "prompt", "query", "sentence", "premise", "passage", "context")
+_AT_ONCE = 1 << 20  # characters of a training set that are held
 IDS = ("id", "task_id", "example_id", "ind", "idx")
 
 
@@ -81,6 +83,65 @@ def read(
         ids, texts = [""], ["\n".join(texts)]
     title = name or (known.name if known else PurePosixPath(uncompressed(url)).stem)
     return Benchmark(title, url, ids, texts, stream, chosen)
+
+
+def batches(url: str, n: int) -> Iterator[list[str]]:
+    """The texts of a training set in a file, some megabytes at a time: by the rules of `read`.
+
+    n: a stream comes in pieces, each of which begins with the last n words of the one before, so that they
+    have the n-grams of the stream and no others. Raises what `read` raises, also while texts are taken.
+    """
+    known = next((k for k in registry() if any(fnmatch.fnmatch(_tail(url), p) for p in k.files)), None)
+    with rows_of(url) as rows:
+        first = next(rows, None)
+        if first is None:
+            raise FileError(f"{url}: the file is empty")
+        chosen = _fields(url, first, None, known)
+        texts = (
+            _text(f"{url}, row {number}", row, chosen)
+            for number, row in enumerate(itertools.chain([first], rows), 1)
+        )
+        if known.stream if known else isinstance(first, str):
+            for piece in _pieces(texts, n):
+                yield [piece]
+            return
+        batch, size = [], 0
+        for text in texts:
+            batch.append(text)
+            size += len(text)
+            if size > _AT_ONCE:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+
+def _pieces(lines: Iterable[str], n: int) -> Iterator[str]:
+    """One stream in pieces of n words at least, each beginning with the last n of the one before."""
+    parts, size = [], 0
+    for block in itertools.chain.from_iterable(map(_blocks, lines)):
+        parts.append(block)
+        size += len(block)
+        if size > _AT_ONCE:
+            piece, size = "\n".join(parts), 0
+            if len(last := _last_words(piece, n)) == n:
+                yield piece
+                parts = [" ".join(last)]
+    yield "\n".join(parts)
+
+
+def _blocks(line: str) -> Iterator[str]:
+    """A line, or a very long one in blocks, cut at spaces."""
+    start = 0
+    while len(line) - start > _AT_ONCE and (space := line.find(" ", start + _AT_ONCE)) > 0:
+        yield line[start:space]
+        start = space
+    yield line[start:]
+
+
+def _last_words(text: str, n: int) -> list[str]:
+    words = normalize(text[-1000 * n :]).split()[1:]  # the first may be cut
+    return (words if len(words) >= n else normalize(text).split())[-n:]
 
 
 def _fields(url: str, row: Row, asked: Sequence[str] | None, known: Known | None) -> list[str]:

@@ -9,6 +9,8 @@ import numpy as np
 from datasketch import HyperLogLogPlusPlus
 from numpy.typing import NDArray
 
+from dedup.words import compiled
+
 PRECISION = 16  # 2**16 registers, one byte each
 RELATIVE_ERROR = 1.04 / 2 ** (PRECISION / 2)  # standard error of the estimate: 0.41 %
 _CHUNK = 1 << 20
@@ -25,6 +27,11 @@ class DistinctCounter:
 
     def add(self, hashes: NDArray[np.uint64]) -> None:
         """Sees hashes: 64 bits each, all of them well mixed."""
+        if compiled() is not None:
+            from dedup import bloom_kernel
+
+            bloom_kernel.raise_registers(hashes, PRECISION, self.registers)
+            return
         for start in range(0, len(hashes), _CHUNK):
             chunk = hashes[start : start + _CHUNK]
             register = (chunk & np.uint64((1 << PRECISION) - 1)).astype(np.int64)

@@ -30,16 +30,36 @@ def passages(
     A text shorter than n units is one n-gram, at position 0.
     """
     spans = [match.span() for match in WORD.finditer(text)]
-    ends = np.cumsum([len(units) for units in ngrams.units([text[slice(*span)] for span in spans])])
     result = []
-    for position, count in runs:
-        last_unit = min(position + count + ngrams.n - 1, int(ends[-1])) - 1
-        first, last = np.searchsorted(ends, [position, last_unit], side="right").tolist()
+    for first, last in _touched(text, spans, runs, ngrams):
         start, end = spans[first][0], spans[last][1]
         before = text[spans[max(first - context, 0)][0] : start]
         after = text[end : spans[min(last + context, len(spans) - 1)][1]]
         result.append(Passage(before[-MAX_CONTEXT:], _cut(text[start:end]), after[:MAX_CONTEXT]))
     return result
+
+
+def without(text: str, runs: Iterable[tuple[int, int]], ngrams: NGrams) -> str:
+    """The text without the words that runs of n-grams touch; what is left is joined by line breaks."""
+    spans = [match.span() for match in WORD.finditer(text)]
+    parts, end = [], 0
+    for first, last in sorted(_touched(text, spans, runs, ngrams)):
+        parts.append(text[end : max(spans[first][0], end)])
+        end = max(end, spans[last][1])
+    return "\n".join(part for part in map(str.strip, [*parts, text[end:]]) if WORD.search(part))
+
+
+def _touched(
+    text: str, spans: list[tuple[int, int]], runs: Iterable[tuple[int, int]], ngrams: NGrams
+) -> list[tuple[int, int]]:
+    """The first and the last word of each run."""
+    ends = np.cumsum([len(units) for units in ngrams.units([text[slice(*span)] for span in spans])])
+    touched = []
+    for position, count in runs:
+        last_unit = min(position + count + ngrams.n - 1, int(ends[-1])) - 1
+        first, last = np.searchsorted(ends, [position, last_unit], side="right").tolist()
+        touched.append((first, last))
+    return touched
 
 
 def _cut(text: str) -> str:

@@ -23,17 +23,18 @@ _SPACE = np.uint32(ord(" "))
 _ONE = _U(1)
 
 
-def _compiled(function: F) -> F:
-    compiled: Any
+def compiled(function: F) -> F:
+    """The function in machine code, without the GIL."""
+    machine: Any
     try:
-        compiled = numba.njit(nogil=True, cache=True)(function)
+        machine = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # nowhere to write the cache
-        compiled = numba.njit(nogil=True)(function)
-    result: F = compiled
+        machine = numba.njit(nogil=True)(function)
+    result: F = machine
     return result
 
 
-@_compiled
+@compiled
 def _decode(data: NDArray[np.uint8], i: np.uint64) -> tuple[np.uint32, np.uint64]:
     """The code point of two or more bytes at i, and where the next one begins."""
     first = np.uint32(data[i])
@@ -47,14 +48,20 @@ def _decode(data: NDArray[np.uint8], i: np.uint64) -> tuple[np.uint32, np.uint64
     return np.uint32((first & 0x7) << 18 | second << 12 | third << 6 | fourth), i + _U(4)
 
 
-@_compiled
+@compiled
 def hash_words(
-    data: NDArray[np.uint8], start: int, stop: int, table: NDArray[np.uint32], out: NDArray[np.uint64]
+    data: NDArray[np.uint8],
+    start: int,
+    stop: int,
+    table: NDArray[np.uint32],
+    out: NDArray[np.uint64],
+    ends: NDArray[np.int64],
 ) -> np.uint64:
     """Writes `dedup.words.word_hash` of every word of one text to `out`; returns their number.
 
-    out: room for (stop - start) // 2 + 2 hashes. For ASCII there is no branch that depends on a character:
-    the ends of words cannot be predicted.
+    ends: where each word ends, the character behind it included: between two ends there is one word, and what
+    separates it. out, ends: room for (stop - start) // 2 + 2 words. For ASCII there is no branch that depends
+    on a character: the ends of words cannot be predicted.
     """
     count, gap, value = _U(0), _ONE, _OFFSET
     i, end = _U(start), _U(stop)
@@ -64,6 +71,7 @@ def hash_words(
             i += _ONE
             space = _U(character == _SPACE)
             out[count] = value
+            ends[count] = i
             count += space & (gap ^ _ONE)
             longer = (value ^ _U(character)) * _PRIME
             value = _OFFSET if space else longer
@@ -73,6 +81,7 @@ def hash_words(
         character = table[point] if point < len(table) else _SPACE
         if character == _SPACE:
             out[count] = value
+            ends[count] = i
             count += gap ^ _ONE
             gap, value = _ONE, _OFFSET
         else:
@@ -81,10 +90,11 @@ def hash_words(
                 value = (value ^ _U(character & 0xFF)) * _PRIME
                 character >>= np.uint32(8)
     out[count] = value
+    ends[count] = stop
     return count + (gap ^ _ONE)
 
 
-@_compiled
+@compiled
 def normalize(
     data: NDArray[np.uint8], start: int, stop: int, table: NDArray[np.uint32], out: NDArray[np.uint8]
 ) -> np.uint64:
@@ -118,7 +128,7 @@ def normalize(
     return count - (gap if count else _U(0))
 
 
-@_compiled
+@compiled
 def normalize_all(
     offsets: NDArray[np.int64], data: NDArray[np.uint8], table: NDArray[np.uint32]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -132,7 +142,7 @@ def normalize_all(
     return ends, out
 
 
-@_compiled
+@compiled
 def _mix32(value: np.uint32) -> np.uint32:
     """datasketch's first step: MurmurHash3's 32-bit finaliser."""
     value = np.uint32((value ^ (value >> np.uint32(16))) * np.uint32(0x85EBCA6B))
@@ -140,7 +150,7 @@ def _mix32(value: np.uint32) -> np.uint32:
     return np.uint32(value ^ (value >> np.uint32(16)))
 
 
-@_compiled
+@compiled
 def hash_shingles(
     words: NDArray[np.uint64], count: np.uint64, size: int, multiplier: np.uint64, out: NDArray[np.uint32]
 ) -> np.uint64:
@@ -163,18 +173,19 @@ def hash_shingles(
     return shingles
 
 
-@_compiled
+@compiled
 def shingles(
     data: NDArray[np.uint8], table: NDArray[np.uint32], shingle: int, multiplier: np.uint64
 ) -> NDArray[np.uint32]:
     """The hashes of the shingles of one text, in order."""
     words = np.empty(len(data) // 2 + 2, np.uint64)
     hashes = np.empty(len(data) // 2 + 2, np.uint32)
-    found = hash_words(data, 0, len(data), table, words)
+    ends = np.empty(len(words), np.int64)
+    found = hash_words(data, 0, len(data), table, words, ends)
     return hashes[: hash_shingles(words, found, shingle, multiplier, hashes)]
 
 
-@_compiled
+@compiled
 def _minima(
     hashes: NDArray[np.uint32],
     count: np.uint64,
@@ -211,7 +222,7 @@ def _minima(
         i += _ONE
 
 
-@_compiled
+@compiled
 def sketch(
     offsets: NDArray[np.int64],
     data: NDArray[np.uint8],
@@ -229,11 +240,12 @@ def sketch(
     for text in range(texts):
         longest = max(longest, offsets[text + 1] - offsets[text])
     words = np.empty(longest // 2 + 2, np.uint64)
+    ends = np.empty(longest // 2 + 2, np.int64)
     hashes = np.empty(longest // 2 + 2, np.uint32)
     rows = np.empty((texts, permutations.shape[1]), np.uint32)
     counts = np.empty(texts, np.int64)
     for text in range(texts):
-        found = hash_words(data, offsets[text], offsets[text + 1], table, words)
+        found = hash_words(data, offsets[text], offsets[text + 1], table, words, ends)
         shingles = hash_shingles(words, found, shingle, multiplier, hashes)
         _minima(hashes, shingles, permutations[0], permutations[1], rows[text])
         counts[text] = np.int64(shingles)

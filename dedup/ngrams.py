@@ -1,18 +1,18 @@
-"""Texts to hashed n-grams, without a Python object for each n-gram.
+"""Texts to hashed n-grams, without a Python object for each n-gram, word or text.
 
 The n-grams of a text are those of its normalised form (`dedup.words`): of token ids, as in the GPT-2 paper
 (section 4), or of words. Every word is encoded with a space before it, the first one too. So a word's ids do
 not depend on where it stands, and a passage has the same n-grams wherever it is quoted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.words import normalize, word_hashes
+from dedup.words import Texts, compiled, normalize, table, utf8, word_hashes
 
 FORMAT = 1  # of the hashes: goes up when normalisation or hashing changes
 Hashes = NDArray[np.uint64]
@@ -21,6 +21,7 @@ EncodeBatch = Callable[[Iterable[str]], Sequence[NDArray[Any]]]  # texts -> toke
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: the increment of SplitMix64
 MULTIPLIER = 0x5851F42D4C957F2D  # Knuth's, of MMIX
 _ABSENT = 1 << 40  # no token has such an id
+_AT_ONCE = 1 << 18  # bytes of text: what is made of them stays in the cache
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class NGrams:
         tokenizer = self.tokenizer if self.unit == "tokens" else ""
         return {"format": FORMAT, "unit": self.unit, "n": self.n, "tokenizer": tokenizer}
 
-    def units(self, texts: Sequence[str]) -> list[Hashes]:
+    def units(self, texts: Texts) -> list[Hashes]:
         """The units of each text: token ids, or 64-bit hashes of words."""
+        texts = [str(text) for text in texts]
         if self.unit == "words":
             return [word_hashes(text) for text in texts]
         assert self.encode_batch is not None
@@ -79,9 +81,38 @@ class NGrams:
         spaced = [f" {words}" if words else "" for words in map(normalize, texts)]
         return [np.asarray(ids, dtype=np.uint64) for ids in self.encode_batch(spaced)]
 
-    def grams(self, texts: Sequence[str]) -> Grams:
-        """The hashed n-grams of texts (see `hash_units`)."""
-        return hash_units(self.units(texts), self.n)
+    def grams(self, texts: Texts) -> Grams:
+        """The hashed n-grams of texts (see `hash_units`). Arrow arrays are read in place.
+
+        Raises what `dedup.words.utf8` raises. Holds eight times the bytes of the longest text.
+        """
+        if compiled() is None:
+            return hash_units(self.units(texts), self.n)
+        offsets, data = utf8(texts)
+        counts = np.zeros(len(offsets) - 1, np.int64)  # units of each text
+        hashes = [self._hash(offsets[a : b + 1], data, counts[a:b]) for a, b in _chunks(offsets)]
+        n_grams = np.where(counts >= self.n, counts - self.n + 1, np.minimum(counts, 1))
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_grams, dtype=np.int64)])
+        short = (counts > 0) & (counts < self.n)
+        return Grams(np.concatenate([np.zeros(0, np.uint64), *hashes]), ends, short)
+
+    def _hash(self, offsets: NDArray[np.int64], data: NDArray[np.uint8], counts: NDArray[np.int64]) -> Hashes:
+        """The hashes of some texts; writes the number of their units to `counts`."""
+        from dedup import ngram_kernel as kernel
+        from dedup.vocabulary import vocabulary
+
+        room = int(offsets[-1] - offsets[0]) // 2 + 2 * len(counts) + 2
+        words, ends = np.empty(room, np.uint64), np.empty(room, np.int64)
+        found = kernel.words_of(offsets, data, table(), words, ends, counts)
+        if self.unit == "words":
+            units = words[:found]
+            kernel.mix_all(units)
+        else:
+            assert self.encode_batch is not None
+            known = vocabulary(self.encode_batch)
+            units = known.units(words[:found], ends[:found], int(offsets[0]), data, counts)
+        hashes = np.empty(len(units), np.uint64)
+        return hashes[: kernel.roll(units, counts, self.n, hashes)]
 
     def absent(self, count: int, seed: int) -> Hashes:
         """Hashes of random n-grams that no text has: of units beyond every vocabulary. Shape (count,)."""
@@ -90,8 +121,18 @@ class NGrams:
         return hash_units([units], self.n).hashes
 
 
+def _chunks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Ranges of texts, of about _AT_ONCE bytes; a longer text is one of its own."""
+    start, texts = 0, len(offsets) - 1
+    while start < texts:
+        end = int(np.searchsorted(offsets, offsets[start] + _AT_ONCE, side="right")) - 1
+        end = min(max(end, start + 1), texts)
+        yield start, end
+        start = end
+
+
 def hash_units(units: Sequence[Hashes], n: int) -> Grams:
-    """64-bit hashes of the n-grams of sequences of units.
+    """64-bit hashes of the n-grams of sequences of units: what `NGrams.grams` must give, in numpy.
 
     A unit becomes 64 random-looking bits (SplitMix64), an n-gram the polynomial of its n units modulo 2**64
     (a rolling hash can make the same), mixed once more with its length. Two given different n-grams have the

@@ -9,6 +9,7 @@ Bloom filter of the training set (`filter.contains(index.hashes)`), which needs 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Self
 
 import fsspec
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from dedup.benchmarks import Benchmark
 from dedup.files import FileError
+from dedup.lookup import Lookup, group
 from dedup.ngrams import Grams, Hashes, NGrams
 
 EXAMPLES = pa.schema(
@@ -31,7 +33,6 @@ EXAMPLES = pa.schema(
     ]
 )
 _METADATA = b"overlap"
-_MAX_POSTINGS = 1000  # places of one n-gram in the benchmarks that evidence looks at
 
 
 @dataclass(frozen=True)
@@ -89,37 +90,52 @@ class Scan:
     seen: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Match:
-    """A run of consecutive n-grams that a document and an example have in common."""
-
-    example: int  # row of `BenchmarkIndex.examples`
-    position: int  # of the first n-gram in the document
-    example_position: int
-    n_grams: int
-
-
 class BenchmarkIndex:
-    """The n-grams of benchmarks, with their places. Holds about 50 bytes for each, and the texts.
+    """The n-grams of benchmarks, with their places. Holds about 23 bytes for each, and the texts.
 
-    ngrams: what they are of. entries: the benchmarks. examples: table of schema EXAMPLES, by benchmark.
-    hashes: shape (distinct n-grams,), uint64, sorted.
+    ngrams: what they are of. entries: the benchmarks. examples: table of schema EXAMPLES, by benchmark,
+    without `grams`: those of example i are hashes[gram[offsets[i] : offsets[i + 1]]]. offsets: shape
+    (examples + 1,), int64. gram: shape (n-grams,), int32. lookup: finds hashes.
     """
 
     def __init__(self, ngrams: NGrams, entries: Sequence[Entry], examples: pa.Table) -> None:
         self.ngrams = ngrams
         self.entries = list(entries)
-        self.examples = examples.combine_chunks()
-        grams = self.examples["grams"].combine_chunks()
-        self.offsets: NDArray[np.int64] = grams.offsets.to_numpy()  # of the examples' n-grams
-        self.hashes: Hashes
-        self._gram: NDArray[np.int64]  # index into `hashes` of each n-gram, in the order of the examples
-        self.hashes, self._gram = np.unique(grams.values.to_numpy(), return_inverse=True)
+        examples = examples.combine_chunks()
+        grams = examples["grams"].combine_chunks()
+        self.examples = examples.drop_columns(["grams"])
+        self.offsets: NDArray[np.int64] = grams.offsets.to_numpy()
+        values = grams.values.to_numpy()
+        self.lookup = Lookup(np.unique(values))
+        self.gram: NDArray[np.int32] = self.lookup.find(values)[1].astype(np.int32)
         self._benchmark: NDArray[np.int64] = self.examples["benchmark"].to_numpy().astype(np.int64)
-        self._example = np.repeat(np.arange(len(self._benchmark)), np.diff(self.offsets))
-        # the places of n-gram g are _places[_first[g] : _first[g + 1]]
-        self._places = np.argsort(self._gram, kind="stable")
-        self._first = np.searchsorted(self._gram[self._places], np.arange(len(self.hashes) + 1))
+
+    @property
+    def hashes(self) -> Hashes:
+        """The distinct n-grams: shape (distinct n-grams,), uint64, sorted."""
+        return self.lookup.hashes
+
+    @cached_property
+    def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """`first` and `places`: places[first[g] : first[g + 1]] are where `gram` is g, rising."""
+        return group(self.gram, len(self.hashes))
+
+    @cached_property
+    def _sets(self) -> tuple[NDArray[np.int32], list[tuple[int, ...]]]:
+        """Which set of benchmarks each distinct n-gram is in, and the sets."""
+        first, places = self.places
+        begins = np.searchsorted(self._benchmark, np.arange(len(self.entries)))  # of each one's examples
+        begins = self.offsets[begins]
+
+        def benchmark(place: NDArray[np.int32]) -> NDArray[np.int32]:
+            return (np.searchsorted(begins, place, side="right") - 1).astype(np.int32)
+
+        result = benchmark(places[first[:-1]])
+        sets: dict[tuple[int, ...], int] = {(number,): number for number in range(len(self.entries))}
+        for gram in np.flatnonzero(result != benchmark(places[first[1:] - 1])).tolist():
+            mine = tuple(np.unique(benchmark(places[first[gram] : first[gram + 1]])).tolist())
+            result[gram] = sets.setdefault(mine, len(sets))
+        return result, list(sets)
 
     @classmethod
     def build(cls, benchmarks: Sequence[Benchmark], ngrams: NGrams) -> Self:
@@ -154,7 +170,11 @@ class BenchmarkIndex:
         header = {"ngrams": self.ngrams.identity, "benchmarks": [asdict(entry) for entry in self.entries]}
         metadata = {_METADATA: json.dumps(header, sort_keys=True)}
         with fsspec.open(url, "wb") as file:
-            pq.write_table(self.examples.replace_schema_metadata(metadata), file, compression="zstd")
+            grams = pa.LargeListArray.from_arrays(
+                self.offsets, self.hashes[self.gram], EXAMPLES.field("grams").type
+            )
+            table = self.examples.append_column(EXAMPLES.field("grams"), grams)
+            pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
 
     @classmethod
     def load(cls, url: str, ngrams: NGrams) -> Self:
@@ -174,9 +194,7 @@ class BenchmarkIndex:
 
         training: shape (documents,), bool: those whose n-grams count as seen; by default all.
         """
-        gram = self._find(documents.hashes)
-        hit = np.flatnonzero(gram >= 0)
-        gram = gram[hit]
+        hit, gram = self.lookup.find(documents.hashes)
         n_documents = len(documents.offsets) - 1
         document = np.searchsorted(documents.offsets, hit, side="right") - 1
         begins = np.flatnonzero((np.diff(hit, prepend=-2) != 1) | (np.diff(document, prepend=-1) != 0))
@@ -184,17 +202,18 @@ class BenchmarkIndex:
         np.maximum.at(longest, document[begins], np.diff(begins, append=len(hit)))
         seen = np.zeros(len(self.hashes), np.bool_)
         seen[gram if training is None else gram[training[document]]] = True
-        names: list[list[str]] = [[] for _ in range(n_documents)]
-        source, place = self._expand(gram)
-        pairs = np.stack([document[source], self._benchmark[self._example[place]]], axis=1)
-        for index, benchmark in np.unique(pairs, axis=0).tolist():
-            names[index].append(self.entries[benchmark].name)
+        names: list[set[str]] = [set() for _ in range(n_documents)]
+        if len(hit):
+            set_of_gram, sets = self._sets
+            for pair in np.unique(document * len(sets) + set_of_gram[gram]).tolist():
+                index, number = divmod(pair, len(sets))
+                names[index].update(self.entries[benchmark].name for benchmark in sets[number])
         hits = np.bincount(document, minlength=n_documents).astype(np.int64)
         return Scan(documents.counts, hits, longest, [sorted(item) for item in names], seen)
 
     def example_hits(self, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many n-grams of each example were seen: shape (examples,), int64."""
-        counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(seen[self._gram], dtype=np.int64)])
+        counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(seen[self.gram], dtype=np.int64)])
         return np.asarray(counts[self.offsets[1:]] - counts[self.offsets[:-1]])
 
     def shares(self, seen: NDArray[np.bool_]) -> list[Overlap]:
@@ -204,7 +223,7 @@ class BenchmarkIndex:
         result = []
         for number, entry in enumerate(self.entries):
             first, last = np.searchsorted(self._benchmark, [number, number + 1])
-            grams = self._gram[self.offsets[first] : self.offsets[last]]
+            grams = self.gram[self.offsets[first] : self.offsets[last]]
             distinct = np.unique(grams)
             mine, is_short = hits[first:last], short[first:last]
             result.append(
@@ -220,52 +239,8 @@ class BenchmarkIndex:
 
     def runs(self, example: int, seen: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Runs of n-grams of an example that were seen: (position of the first, how many), longest first."""
-        found = np.flatnonzero(seen[self._gram[self.offsets[example] : self.offsets[example + 1]]])
+        found = np.flatnonzero(seen[self.gram[self.offsets[example] : self.offsets[example + 1]]])
         begins = np.flatnonzero(np.diff(found, prepend=-2) != 1)
         lengths = np.diff(begins, append=len(found))
         order = np.argsort(-lengths, kind="stable")
         return list(zip(found[begins[order]].tolist(), lengths[order].tolist(), strict=True))
-
-    def matches(self, document: Hashes, limit: int = 10) -> list[Match]:
-        """The longest runs of n-grams that one document has in common with examples, longest first.
-
-        document: hashes of its n-grams, in order. limit: how many runs at most.
-        """
-        gram = self._find(document)
-        position = np.flatnonzero(gram >= 0)
-        source, place = self._expand(gram[position], _MAX_POSTINGS)
-        position = position[source]
-        example = self._example[place]
-        example_position = place - self.offsets[example]
-        diagonal = example_position - position
-        order = np.lexsort([position, diagonal, example])
-        position, example, diagonal = position[order], example[order], diagonal[order]
-        begins = np.flatnonzero(
-            (np.diff(example, prepend=-1) != 0)
-            | (np.diff(diagonal, prepend=0) != 0)
-            | (np.diff(position, prepend=-2) != 1)
-        )
-        lengths = np.diff(begins, append=len(position))
-        best = begins[np.argsort(-lengths, kind="stable")[:limit]]
-        lengths = np.sort(-lengths, kind="stable")[:limit] * -1
-        return [
-            Match(int(example[at]), int(position[at]), int(position[at] + diagonal[at]), int(length))
-            for at, length in zip(best, lengths, strict=True)
-        ]
-
-    def _find(self, hashes: Hashes) -> NDArray[np.int64]:
-        """Index into `self.hashes` of each hash, -1 for those that are not there."""
-        at = np.searchsorted(self.hashes, hashes)
-        at[at == len(self.hashes)] = 0
-        return np.where(self.hashes[at] == hashes, at, -1) if len(self.hashes) else at - 1
-
-    def _expand(
-        self, grams: NDArray[np.int64], most: int | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All places of n-grams: index into `grams`, and into the n-grams of the examples."""
-        counts = self._first[grams + 1] - self._first[grams]
-        if most is not None:
-            counts = np.minimum(counts, most)
-        source = np.repeat(np.arange(len(grams)), counts)
-        within = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return source, self._places[self._first[grams][source] + within]

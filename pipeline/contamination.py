@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Display
 
-from dedup import benchmarks
 from dedup.overlap import BenchmarkIndex, Overlap, Share
-from pipeline import command, filters, overlap
+from pipeline import command, filters, overlap, testsets
 from pipeline.cluster import connect
 from pipeline.corpus import Corpus
+from pipeline.documents import kept
 from pipeline.errors import UserError
 from pipeline.partitions import Table
 from pipeline.report import contamination as report
@@ -39,6 +39,7 @@ examples:
   python -m pipeline.contamination corpus/ --benchmark lambada_test.jsonl --output report/
   python -m pipeline.contamination corpus/ --benchmark quiz.jsonl --fields question,answer --evidence
   python -m pipeline.contamination --train wiki.train.tokens --benchmark wiki.test.tokens
+  python -m pipeline.contamination corpus/ --samples generated.jsonl
 """
 TRAINING_SET = "the documents of the batches {} that are not held out"
 
@@ -48,47 +49,64 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     if not arguments.corpus and not arguments.train:
         raise UserError("what is the training set? Name a CORPUS, or files with --train; see --help")
+    if not arguments.benchmark and not arguments.samples:
+        raise UserError("compared with what? Name test sets with --benchmark, or texts with --samples")
     corpus = Corpus.open(arguments.corpus) if arguments.corpus else None
-    for path in [*arguments.benchmark, *arguments.train]:
-        _must_exist(path)
+    tests, train, samples = (
+        [file for path in paths for file in testsets.expand(path)]
+        for paths in (arguments.benchmark, arguments.train, arguments.samples)
+    )
     batches = corpus.committed() if corpus else []
     if corpus and not batches:
         raise UserError(f"{corpus.url}: no batch of this corpus is committed yet")
     settings = Settings.load(arguments.config, command.overrides(arguments))
     fields = arguments.fields.split(",") if arguments.fields else None
-    sets = [Benchmark(path=path, fields=fields, stream=arguments.stream) for path in arguments.benchmark]
+    sets = [Benchmark(path=path, name=name, fields=fields, stream=arguments.stream) for path, name in tests]
     asked = settings.overlap.model_copy(update={"benchmarks": sets})
     settings = settings.model_copy(update={"overlap": asked})
-    result = examine(corpus, batches, settings, arguments.train, arguments.evidence)
+    paths = [path for path, _ in train], [path for path, _ in samples]
+    result = examine(corpus, batches, settings, *paths, arguments.evidence)
     _print(Console(), result)
     for name, text in (
         ("report.json", json.dumps(report.to_json(result), indent=1, ensure_ascii=False) + "\n"),
         ("report.html", report.to_html(result)),
+        ("report.md", report.to_markdown(result)),
     ):
         _write(f"{arguments.output.rstrip('/')}/{name}", text)
 
 
 def examine(
-    corpus: Corpus | None, batches: Sequence[str], settings: Settings, train: Sequence[str], evidence: bool
+    corpus: Corpus | None,
+    batches: Sequence[str],
+    settings: Settings,
+    train: Sequence[str],
+    samples: Sequence[str],
+    evidence: bool,
 ) -> report.Report:
     """The report on the benchmarks of `settings.overlap`.
 
     corpus and batches: the training set, or None. train: files of a training set, reported as `own_train`.
+    samples: files of texts that a model has made.
     evidence: look into the documents of the corpus, on Dask, rather than into its filters.
     """
-    index = overlap.build(settings.overlap)
+    heldout = testsets.heldout_texts(corpus, batches) if corpus and samples else []
+    index, others = testsets.index(settings.overlap, samples, heldout)
     own: Sequence[Overlap | None] = [None] * len(index.entries)
+    seen = np.zeros(len(index.hashes), np.bool_)
     if train:
-        own = index.shares(_in_files(index, train))
+        seen = testsets.in_files(index, train)
+        own = index.shares(seen)
     if corpus is None:
         result = findings.assemble(
             index,
             subject=", ".join(entry.name for entry in index.entries),
             training_set=f"own training split: {', '.join(train)}",
             own_train=own,
-            seen=np.zeros(len(index.hashes), np.bool_),
+            seen=seen,
+            samples=others,
         )
-        return replace(result, benchmarks=[replace(b, corpus=None, histogram=[]) for b in result.benchmarks])
+        without = [[replace(b, corpus=None) for b in sets] for sets in (result.benchmarks, result.samples)]
+        return replace(result, benchmarks=without[0], samples=without[1])
     subject = f"corpus {corpus.id}, batches {', '.join(batches)}"
     training_set = TRAINING_SET.format(", ".join(batches))
     if evidence:
@@ -102,6 +120,7 @@ def examine(
             seen=seen,
             evidence=quotes,
             documents=documents,
+            samples=others,
         )
     seen = np.zeros(len(index.hashes), np.bool_)
     records = []
@@ -109,19 +128,14 @@ def examine(
         seen |= filters.load(corpus, batch, index.ngrams).contains(index.hashes)
         records.append((filters.name(batch), corpus.read_json(filters.name(batch, "json")) or {}))
     return findings.assemble(
-        index, subject=subject, training_set=training_set, own_train=own, seen=seen, filters=records
+        index,
+        subject=subject,
+        training_set=training_set,
+        own_train=own,
+        seen=seen,
+        filters=records,
+        samples=others,
     )
-
-
-def _in_files(index: BenchmarkIndex, paths: Sequence[str]) -> NDArray[np.bool_]:
-    seen = np.zeros(len(index.hashes), np.bool_)
-    for path in paths:
-        try:
-            texts = benchmarks.read(path).texts
-        except (ValueError, OSError, ImportError) as error:
-            raise UserError(f"--train: {error}") from error
-        seen |= index.scan(index.ngrams.grams(texts)).seen
-    return seen
 
 
 def _in_documents(
@@ -157,18 +171,9 @@ def _in_documents(
 def _look(
     number: int, corpus: Corpus, batch: str, index: BenchmarkIndex, heldout: float
 ) -> tuple[NDArray[np.bool_], pa.Table, Share]:
-    found = overlap.look(Partition(corpus, batch, number, Path(), lambda reason: None), index, heldout)
+    partition = Partition(corpus, batch, number, Path(), lambda reason: None)
+    found = overlap.look(kept(partition, overlap.COLUMNS), index, heldout)
     return found.scan.seen, found.evidence, found.documents
-
-
-def _must_exist(path: str) -> None:
-    try:
-        fs, inner = fsspec.core.url_to_fs(path)
-        there = fs.exists(inner)
-    except (ValueError, OSError, ImportError) as error:
-        raise UserError(f"{path}: {error}") from error
-    if not there:
-        raise UserError(f"{path}: no such file")
 
 
 def _write(url: str, text: str) -> None:
@@ -185,7 +190,7 @@ def _print(console: Console, result: report.Report) -> None:
     table.add_column("benchmark")
     for column in ("own train", "distinct", "training set", "distinct", "examples"):
         table.add_column(column, justify="right")
-    for b in result.benchmarks:
+    for b in (*result.benchmarks, *result.samples):
         own = (b.own_train.occurrences, b.own_train.distinct) if b.own_train else (None, None)
         corpus: Any = (None, None, None)
         if b.corpus:
@@ -202,7 +207,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", metavar="CORPUS", nargs="?", help="where the corpus lies; any fsspec URL")
-    parser.add_argument("--benchmark", metavar="FILE", nargs="+", required=True, help="test sets")
+    parser.add_argument(
+        "--benchmark", metavar="FILE|DIR", nargs="+", default=[], help="test sets, or directories of such"
+    )
+    parser.add_argument(
+        "--samples",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="texts that a model has made: the distribution of their overlap, beside the held-out split's",
+    )
     parser.add_argument(
         "--fields",
         metavar="NAME,NAME",
@@ -216,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         "text files are one text",
     )
     parser.add_argument(
-        "--train", metavar="FILE", nargs="+", default=[], help="a training set in files of its own"
+        "--train", metavar="FILE|DIR", nargs="+", default=[], help="a training set in files of its own"
     )
     parser.add_argument(
         "--evidence", action="store_true", help="scan the documents, and quote the passages and their URLs"
@@ -225,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         metavar="DIR",
         default="contamination-report",
-        help="where report.json and report.html go (default: %(default)s)",
+        help="where report.json, report.html and report.md go (default: %(default)s)",
     )
     command.add_settings(parser)
     return parser

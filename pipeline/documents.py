@@ -131,11 +131,17 @@ def _spread(values: pa.Array, rows: npt.NDArray[np.bool_]) -> pa.Array:
 
 
 def kept(partition: Partition, columns: Sequence[str], after: str = "overlap") -> pa.Table:
-    """The documents of a partition that no stage up to the one that made table `after` has dropped."""
+    """The documents of a partition that no stage up to the one that made table `after` has dropped.
+
+    `text` is what the overlap policy left of it, once that has been applied.
+    """
     documents = partition.read("documents", [*columns, "reason"])
     documents = documents.filter(pc.equal(documents["reason"], OK))
     for table in ("duplicates", "overlap"):
-        verdicts = partition.read(table, ["reason"])
+        verdicts = partition.read(table, ["reason", *(["cut_text"] if table == "overlap" else [])])
+        if table == "overlap" and "text" in columns:
+            text = pc.coalesce(verdicts["cut_text"], documents["text"])
+            documents = documents.set_column(documents.column_names.index("text"), "text", text)
         documents = documents.filter(pc.equal(verdicts["reason"], OK))
         if table == after:
             break

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from distributed import Client, KilledWorker
 
 from dedup.bloom import BloomFilter
@@ -93,12 +94,9 @@ def _fill(
     result = BloomFilter(*size, ngrams.identity)
     for number in numbers:
         partition = Partition(corpus, batch, number, Path(), lambda reason: None)
-        rows = kept(partition, ["doc_id", "text"], after="duplicates")
+        rows = kept(partition, ["doc_id", "text"], after="overlap")
         training = ~writer.is_heldout(rows["doc_id"], heldout)
-        texts = [
-            text for text, of_training in zip(rows["text"].to_pylist(), training, strict=True) if of_training
-        ]
-        result.add(ngrams.grams(texts).hashes)
+        result.add(ngrams.grams(rows["text"].filter(pa.array(training))).hashes)
     return result
 
 

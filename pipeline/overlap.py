@@ -19,12 +19,14 @@ from dedup import benchmarks
 from dedup.benchmarks import Benchmark
 from dedup.distinct import DistinctCounter
 from dedup.evidence import passages
+from dedup.matches import matches
 from dedup.ngrams import Grams, NGrams
 from dedup.overlap import BenchmarkIndex, Scan, Share
-from pipeline import filters
+from pipeline import filters, policy
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
 from pipeline.errors import UserError
+from pipeline.partitions import Seal
 from pipeline.report import contamination as report
 from pipeline.report import findings
 from pipeline.settings import Overlap
@@ -46,6 +48,7 @@ EVIDENCE = pa.schema(
         ("after", pa.string()),
     ]
 )
+COLUMNS = ["doc_id", "url", "text"]
 MATCHES = 100  # runs of n-grams of one document that are looked at
 PER_EXAMPLE, PER_BENCHMARK = 5, 500  # pieces of evidence that a partition, and the report, keep
 
@@ -61,14 +64,21 @@ def ngrams(settings: Overlap) -> NGrams:
     return NGrams("tokens", settings.n, encoder.encode_batch, encoder.checksum)
 
 
-def build(settings: Overlap) -> BenchmarkIndex:
-    """The index of the configured benchmarks. Raises UserError for what is wrong with them."""
+def read(settings: Overlap) -> list[Benchmark]:
+    """The configured benchmarks. Raises UserError for what is wrong with them."""
     try:
-        sets = [
+        return [
             benchmarks.read(b.path, name=b.name, fields=b.fields, stream=b.stream)
             for b in settings.benchmarks
         ]
-        return BenchmarkIndex.build(sets, ngrams(settings))
+    except (ValueError, OSError, ImportError) as error:
+        raise UserError(f"overlap.benchmarks: {error}") from error
+
+
+def build(settings: Overlap) -> BenchmarkIndex:
+    """The index of the configured benchmarks. Raises UserError for what is wrong with them."""
+    try:
+        return BenchmarkIndex.build(read(settings), ngrams(settings))
     except (ValueError, OSError, ImportError) as error:
         raise UserError(f"overlap.benchmarks: {error}") from error
 
@@ -108,10 +118,10 @@ def run(run: Run) -> None:
     seal = map_partitions(
         run,
         STAGE,
-        partial(work, ngrams=index.ngrams, heldout=heldout, checksum=checksum),
+        partial(work, ngrams=index.ngrams, heldout=heldout, checksum=checksum, settings=settings),
         into="overlap",
         inputs=inputs,
-        settings=[settings.unit, settings.n, heldout, checksum],
+        settings=[settings.unit, settings.n, heldout, checksum, policy.described(settings)],
     )
     seen = np.zeros(len(index.hashes), np.bool_)
     counter = DistinctCounter()
@@ -123,7 +133,8 @@ def run(run: Run) -> None:
             counter |= DistinctCounter(found["registers"])
         with run.corpus.fs.open(run.corpus.path(_evidence_name(run.batch, number)), "rb") as file:
             evidence.append(pq.read_table(file))
-    made = filters.build(run, index.ngrams, inputs, counter.count(), counter.bound())
+    texts = inputs if settings.policy == "report" else [part.checksum for part in seal.parts]
+    made = filters.build(run, index.ngrams, texts, counter.count(), counter.bound())
     own = findings.own_train(index, train_splits(index, settings))
     documents = Share(*(sum(part.facts[key] for part in seal.parts) for key in ("hits", "total")))
     result = findings.assemble(
@@ -135,15 +146,24 @@ def run(run: Run) -> None:
         evidence=strongest(pa.concat_tables(evidence)),
         documents=documents,
         filters=[(filters.name(run.batch), made)],
+        policy=f"{policy.described(settings)} ({_removed(seal)})",
     )
     run.corpus.write_json(f"reports/{run.batch}/contamination.json", report.to_json(result))
     run.corpus.write_text(f"reports/{run.batch}/contamination.html", report.to_html(result))
+    run.corpus.write_text(f"reports/{run.batch}/contamination.md", report.to_markdown(result))
 
 
-def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str) -> Output:
-    """Scans the documents of a partition that are kept so far. Nothing is dropped here."""
+def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str, settings: Overlap) -> Output:
+    """Scans the documents of a partition that are kept so far, and applies the policy.
+
+    The table tells of the documents as they came; what the report and the filter are made of, as they leave.
+    """
     index = _index(partition.corpus, partition.batch, checksum, ngrams)
-    found = look(partition, index, heldout)
+    rows = kept(partition, COLUMNS, after="duplicates")
+    found = came = look(rows, index, heldout)
+    verdict = policy.judge(rows["text"], came.grams, came.scan, index, settings)
+    if settings.policy != "report":
+        found = look(verdict.left(rows), index, heldout)
     counter = DistinctCounter()
     counter.add(found.grams.hashes[np.repeat(found.training, found.grams.counts)])
     local = {
@@ -154,15 +174,21 @@ def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str) ->
     np.savez(arrays, seen=np.packbits(found.scan.seen), registers=counter.registers)
     pq.write_table(found.evidence, evidence, compression="zstd")
     columns = {
-        "doc_id": found.doc_ids,
-        "n_grams": found.scan.n_grams,
-        "hits": found.scan.hits,
-        "longest_run": found.scan.longest_run,
-        "benchmarks": pa.array(found.scan.benchmarks, pa.list_(pa.string())),
-        "reason": pa.repeat(pa.scalar(OK, pa.string()), len(found.doc_ids)),
+        "doc_id": rows["doc_id"],
+        "n_grams": came.scan.n_grams,
+        "hits": came.scan.hits,
+        "longest_run": came.scan.longest_run,
+        "benchmarks": pa.array(came.scan.benchmarks, pa.list_(pa.string())),
+        "cut_text": verdict.cut_texts,
+        "reason": verdict.reasons,
     }
-    facts = {"hits": found.documents.hits, "total": found.documents.total}
-    return Output(pa.table(columns, schema=OVERLAP), {STAGE: {OK: len(found.doc_ids)}}, local, facts)
+    facts = {
+        "hits": found.documents.hits,
+        "total": found.documents.total,
+        "policy": policy.described(settings),
+        "cut": len(rows) - verdict.cut_texts.null_count,
+    }
+    return Output(pa.table(columns, schema=OVERLAP), {STAGE: verdict.counts or {OK: 0}}, local, facts)
 
 
 @dataclass(frozen=True)
@@ -173,7 +199,6 @@ class Found:
     EVIDENCE) and `documents`.
     """
 
-    doc_ids: pa.ChunkedArray
     training: NDArray[np.bool_]
     grams: Grams
     scan: Scan
@@ -181,21 +206,24 @@ class Found:
     documents: Share
 
 
-def look(partition: Partition, index: BenchmarkIndex, heldout: float) -> Found:
-    """Looks for n-grams of benchmarks in the documents of a partition that near-duplicates left."""
-    rows = kept(partition, ["doc_id", "url", "text"], after="duplicates")
+def look(rows: pa.Table, index: BenchmarkIndex, heldout: float) -> Found:
+    """Looks for n-grams of benchmarks in documents. rows: with COLUMNS."""
     training = ~writer.is_heldout(rows["doc_id"], heldout)
-    grams = index.ngrams.grams(rows["text"].to_pylist())
+    grams = index.ngrams.grams(rows["text"])
     scan = index.scan(grams, training)
     contaminated = np.flatnonzero(training & (scan.hits > 0))
     return Found(
-        rows["doc_id"],
         training,
         grams,
         scan,
         _evidence(index, rows, grams, contaminated),
         Share(len(contaminated), int(training.sum())),
     )
+
+
+def _removed(seal: Seal) -> str:
+    dropped = seal.counts.get(STAGE, {}).get(policy.CONTAMINATED, 0)
+    return f"{dropped:,} documents dropped, {sum(part.facts['cut'] for part in seal.parts):,} cut"
 
 
 def strongest(evidence: pa.Table) -> pa.Table:
@@ -216,8 +244,8 @@ def _evidence(index: BenchmarkIndex, rows: pa.Table, grams: Grams, documents: ND
     benchmark = index.examples["benchmark"].to_numpy()
     for i in documents.tolist():
         doc_id, url, text = (rows[name][i].as_py() for name in ("doc_id", "url", "text"))
-        matches = index.matches(grams.hashes[grams.offsets[i] : grams.offsets[i + 1]], MATCHES)
-        quotes = passages(text, [(match.position, match.n_grams) for match in matches], index.ngrams)
+        found_in = matches(index, grams.hashes[grams.offsets[i] : grams.offsets[i + 1]], MATCHES)
+        quotes = passages(text, [(match.position, match.n_grams) for match in found_in], index.ngrams)
         found += [
             {
                 "benchmark": int(benchmark[match.example]),
@@ -230,7 +258,7 @@ def _evidence(index: BenchmarkIndex, rows: pa.Table, grams: Grams, documents: ND
                 "text": quote.text,
                 "after": quote.after,
             }
-            for match, quote in zip(matches, quotes, strict=True)
+            for match, quote in zip(found_in, quotes, strict=True)
         ]
     return strongest(pa.Table.from_pylist(found, EVIDENCE))
 

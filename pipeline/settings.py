@@ -218,6 +218,9 @@ class Overlap(Section):
     unit: Literal["tokens", "words"] = "tokens"
     n: Count = 8
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-8
+    policy: Literal["report", "drop", "cut"] = "report"
+    max_share: Fraction = 0.2
+    max_run: Annotated[int, Field(ge=0)] = 20
 
 
 class Shards(Section):

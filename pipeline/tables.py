@@ -96,6 +96,7 @@ OVERLAP = pa.schema(
         ("hits", pa.int64()),  # n-gram positions of the document that are in any benchmark
         ("longest_run", pa.int64()),  # of consecutive such positions
         ("benchmarks", pa.list_(pa.string())),  # hit by the document, sorted
-        ("reason", pa.string()),
+        ("cut_text", pa.large_string()),  # what the policy `cut` left of the text; null where it cut nothing
+        ("reason", pa.string()),  # ok, or contaminated: dropped by the policy
     ]
 )

@@ -1,16 +1,22 @@
 """The contamination report: what share of which benchmark is in a training set, with evidence.
 
-`to_json` is what programs read, `to_html` one self-contained page without scripts, made of the same data. The
-texts on it come from strangers' pages: everything is escaped, and the page may load nothing.
+`to_json` is what programs read, `to_html` one self-contained page, `to_markdown` its tables, made of the same
+data. The texts come from strangers' pages: everything is escaped, the page may load nothing, and run only the
+script that sorts and filters its table, named by its hash.
 """
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
+import numpy as np
+from markupsafe import Markup
 
 from dedup.evidence import Passage
 from dedup.overlap import Overlap, Share
@@ -45,6 +51,9 @@ class Text:
 class BenchmarkResult:
     """One benchmark. histogram: its examples by the share of their n-grams found (see BINS).
 
+    cdf: of its examples, how many percent have at most 0, 1, …, 100 percent of their n-grams found; both are
+    of the corpus, or of the own training split where there is no corpus.
+
     own_train: overlap with the benchmark's own training split, corpus: with the training set; None if that
     was not asked for.
     """
@@ -58,6 +67,7 @@ class BenchmarkResult:
     own_train: Overlap | None
     corpus: Overlap | None
     histogram: Sequence[int] = ()
+    cdf: Sequence[float] = ()
     worst: Sequence[Text] = ()
 
 
@@ -83,6 +93,8 @@ class FilterResult:
 class Report:
     """All of a report. documents: of the training set (hits: those with any n-gram found).
 
+    samples: texts that a model has made, and the held-out split beside them, measured as benchmarks are.
+
     method: how it was computed, as lines of (what, how), versions included, so that a number can be cited.
     """
 
@@ -90,6 +102,7 @@ class Report:
     benchmarks: Sequence[BenchmarkResult]
     documents: Share | None = None
     filters: Sequence[FilterResult] = ()
+    samples: Sequence[BenchmarkResult] = ()
     method: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,6 +113,15 @@ def histogram(hits: Sequence[int], totals: Sequence[int]) -> list[int]:
         if total:
             counts[-(-hit * (BINS - 1) // total)] += 1
     return counts
+
+
+def cumulative(hits: Sequence[int], totals: Sequence[int]) -> list[float]:
+    """`BenchmarkResult.cdf` of texts; of those without n-grams nothing. Empty without any."""
+    percents = np.sort([-(-100 * hit // total) for hit, total in zip(hits, totals, strict=True) if total])
+    if not len(percents):
+        return []
+    at_most = np.searchsorted(percents, np.arange(101), side="right")
+    return [round(float(share), 4) for share in 100 * at_most / len(percents)]
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -130,8 +152,59 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, number="{:,}".format, shown=_shown, link=_link)
-    return environment.get_template("contamination.html").render(report=report, bins=_bins())
+    environment.filters.update(
+        percent=percent, number="{:,}".format, shown=_shown, link=_link, curve=_curve, table6=_table6
+    )
+    script = resources.files("pipeline.report").joinpath("templates/contamination.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the one that may run
+    template = environment.get_template("contamination.html")
+    return template.render(report=report, bins=_bins(), script=Markup(script), digest=digest)
+
+
+def to_markdown(report: Report) -> str:
+    """The tables of the report and how it was computed, as Markdown."""
+    columns = ("own train", "own train, distinct", "training set", "training set, distinct", "examples")
+    lines = [
+        f"# Contamination: {_plain(report.subject)}",
+        "",
+        f"| benchmark | n-grams | {' | '.join(columns)} |",
+        "|---|---|" + "---:|" * len(columns),
+    ]
+    for b in (*report.benchmarks, *report.samples):
+        shares = " | ".join(
+            f"{percent(s)} ({s.hits:,} of {s.total:,})" if s and s.total else "–" for s in _table6(b)
+        )
+        lines.append(f"| {_plain(b.name)} | {b.n} {b.unit} | {shares} |")
+    if report.documents:
+        hits, total = report.documents.hits, report.documents.total
+        lines += ["", f"{hits:,} of {total:,} training documents have an n-gram in common with a benchmark."]
+    for f in report.filters:
+        lines += [
+            "",
+            f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits, {f.n_hashes} hashes, about {f.distinct:,} "
+            f"distinct n-grams; false positive rate asked {f.rate_asked:.2g}, by its bits "
+            f"{f.rate_expected:.2g}, measured {f.found:,} of {f.tried:,}.",
+        ]
+    lines += ["", *(f"- {_plain(what)}: {_plain(how)}" for what, how in report.method.items()), ""]
+    return "\n".join(lines)
+
+
+def _table6(b: BenchmarkResult) -> list[Share | None]:
+    own, corpus = b.own_train, b.corpus
+    return [
+        *((own.occurrences, own.distinct) if own else (None, None)),
+        *((corpus.occurrences, corpus.distinct, corpus.examples) if corpus else (None, None, None)),
+    ]
+
+
+def _curve(cdf: Sequence[float]) -> str:
+    """A CDF as the points of a line in a box of 100 by 100."""
+    return " ".join(f"{share},{100 - percentage:.4g}" for share, percentage in enumerate(cdf))
+
+
+def _plain(text: str) -> str:
+    """A stranger's text in Markdown: one line without markup."""
+    return re.sub(r"([\\`*_{}\[\]<>()#|!~])", r"\\\1", " ".join(_shown(text).split()))
 
 
 def percent(share: Share | None) -> str:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from dedup.benchmarks import Benchmark
 from dedup.evidence import Passage, passages
 from dedup.overlap import BenchmarkIndex, Overlap, Share
-from pipeline.report.contamination import BenchmarkResult, Evidence, FilterResult, Report, Text, histogram
+from pipeline.report.contamination import (
+    BenchmarkResult,
+    Evidence,
+    FilterResult,
+    Report,
+    Text,
+    cumulative,
+    histogram,
+)
 
 WORST = 10  # examples of a benchmark that are shown
 RUNS = 3  # passages of an example that are shown where it is not known what document they are in
@@ -36,11 +44,14 @@ def assemble(
     evidence: pa.Table | None = None,
     documents: Share | None = None,
     filters: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    policy: str = "",
+    samples: int = 0,
 ) -> Report:
     """The report. seen: the n-grams of the index that are in the training set.
 
-    training_set: what that is, in words. evidence: columns as `pipeline.overlap.EVIDENCE`, the strongest
-    first; without it passages are marked in the examples only. filters: path and record of each
+    training_set, policy: what that is, in words. evidence: columns as `pipeline.overlap.EVIDENCE`, the
+    strongest first; without it passages are marked in the examples only. samples: how many entries of the
+    index, the last ones, are texts of a model or the held-out split. filters: path and record of each
     (`pipeline.filters`).
     """
     hits = index.example_hits(seen)
@@ -49,7 +60,7 @@ def assemble(
     by_example: dict[int, list[dict[str, Any]]] = {}
     for row in evidence.to_pylist() if evidence is not None else []:
         by_example.setdefault(row["example"], []).append(row)
-    results = []
+    results: list[BenchmarkResult] = []
     for number, (entry, overlap, own) in enumerate(
         zip(index.entries, index.shares(seen), own_train, strict=True)
     ):
@@ -68,6 +79,7 @@ def assemble(
                 own_train=own,
                 corpus=overlap,
                 histogram=histogram(hits[examples].tolist(), totals[examples].tolist()),
+                cdf=cumulative(hits[examples].tolist(), totals[examples].tolist()),
                 worst=[
                     Text(
                         index.examples["id"][i].as_py(),
@@ -82,7 +94,15 @@ def assemble(
         FilterResult(path, **{key: value for key, value in record.items() if key != "key"})
         for path, record in filters
     ]
-    return Report(subject, results, documents, records, _method(index, training_set))
+    asked = len(results) - samples
+    return Report(
+        subject,
+        results[:asked],
+        documents,
+        records,
+        results[asked:],
+        _method(index, training_set, policy),
+    )
 
 
 def _evidence(
@@ -108,11 +128,12 @@ def _evidence(
     ]
 
 
-def _method(index: BenchmarkIndex, training_set: str) -> dict[str, str]:
+def _method(index: BenchmarkIndex, training_set: str, policy: str) -> dict[str, str]:
     ngrams = index.ngrams
     unit = "words" if ngrams.unit == "words" else "GPT-2 tokens"
     method = {
         "Training set": training_set,
+        **({"Policy": policy} if policy else {}),
         "Normal form": "runs of Unicode alphanumerics, lower-cased, joined by single spaces",
         "n-grams": f"{ngrams.n} {unit} in a row; none reaches over the end of a document or an example",
         "Equality": "of 64-bit hashes; two different n-grams have the same one with probability 2**-64",

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import zstandard
 
 from dedup import benchmarks
 from dedup.files import FileError, rows_of
+from dedup.ngrams import NGrams
 from tests.shared import SHARED, needs_shared
 
 ROWS = [
@@ -175,3 +177,23 @@ KNOWN = {
 def test_real_benchmarks_are_known(file: str) -> None:
     found = benchmarks.read(str(SHARED / "benchmarks" / file))
     assert (found.name, found.stream, len(found.texts), found.fields) == KNOWN[file]
+
+
+def test_batches_of_a_stream_have_its_ngrams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines long and short, one without a space, and pieces of punctuation."""
+    monkeypatch.setattr(benchmarks, "_AT_ONCE", 50)
+    rng = random.Random(0)
+    ngrams = NGrams("words", 3)
+    for number in range(30):
+        words = [rng.choice(["ab", "c", "--", "É.", "x" * 60]) for _ in range(rng.randint(1, 120))]
+        text = "".join(word + rng.choice([" ", " ", "\n"]) for word in words) + " a b c"
+        path = tmp_path / f"{number}.txt"
+        path.write_text(text, encoding="utf-8")
+        pieces = [piece for batch in benchmarks.batches(str(path), 3) for piece in batch]
+        whole = ngrams.grams([text]).hashes
+        assert set(ngrams.grams(pieces).hashes.tolist()) == set(whole.tolist())
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"text": f"row {i} " * 9}) + "\n" for i in range(20)))
+    batches = list(benchmarks.batches(str(rows), 3))
+    assert len(batches) > 1
+    assert [text for batch in batches for text in batch] == benchmarks.read(str(rows)).texts

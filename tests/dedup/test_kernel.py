@@ -36,8 +36,14 @@ def hashed(texts: list[str]) -> list[list[int]]:
         out = np.full(
             (stop - start) // 2 + 3, 7, np.uint64
         )  # one more than is asked for, to see it untouched
-        count = kernel.hash_words(data, start, stop, words.table(), out)
+        ends = np.full(len(out), -7, np.int64)
+        count = kernel.hash_words(data, start, stop, words.table(), out, ends)
         assert out[-1] == 7
+        assert ends[-1] == -7
+        pieces = [data[a:b].tobytes().decode() for a, b in pairwise([start, *ends[:count]])]
+        assert [words.normalize(piece) for piece in pieces] == words.normalize(
+            data[start:stop].tobytes().decode()
+        ).split()
         found.append(out[:count].tolist())
     return found
 

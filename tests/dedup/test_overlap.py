@@ -17,6 +17,7 @@ from dedup.bloom import BloomFilter
 from dedup.distinct import DistinctCounter
 from dedup.evidence import passages
 from dedup.files import FileError
+from dedup.matches import matches
 from dedup.ngrams import NGrams, hash_units
 from dedup.overlap import BenchmarkIndex, Share
 from dedup.words import normalize
@@ -207,10 +208,10 @@ def test_evidence_shows_the_passage_on_both_sides() -> None:
     document = "First this. " + PROSE + " Then that.\n" + PROSE[80:] + " End."
     index = BenchmarkIndex.build([bench("b", "unrelated words about other things entirely", example)], TOKENS)
     hashes = TOKENS.grams([document]).hashes
-    matches = index.matches(hashes)
-    assert [m.example for m in matches] == [1] * len(matches)
-    assert matches[0].n_grams > matches[1].n_grams == matches[-1].n_grams
-    longest = matches[0]
+    found = matches(index, hashes)
+    assert [m.example for m in found] == [1] * len(found)
+    assert found[0].n_grams > found[1].n_grams == found[-1].n_grams
+    longest = found[0]
     (passage,) = passages(document, [(longest.position, longest.n_grams)], TOKENS, context=1)
     assert (passage.before, passage.text, passage.after) == ("this. ", PROSE[:-1], ". Then")
     (passage,) = passages(example, [(longest.example_position, longest.n_grams)], TOKENS, context=2)
@@ -219,8 +220,8 @@ def test_evidence_shows_the_passage_on_both_sides() -> None:
         PROSE.upper()[:-1],
         ". Answer him",
     )
-    assert index.matches(hashes, limit=1) == [longest]
-    assert index.matches(TOKENS.grams(["nothing of the kind is in here at all today"]).hashes) == []
+    assert matches(index, hashes, limit=1) == [longest]
+    assert matches(index, TOKENS.grams(["nothing of the kind is in here at all today"]).hashes) == []
     (short,) = passages("Only three words", [(0, 1)], TOKENS)
     assert short.text == "Only three words"
 

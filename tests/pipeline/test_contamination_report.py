@@ -1,7 +1,12 @@
 """The contamination report as data and as a page, from hostile texts, and the command that writes it."""
 
+import base64
+import hashlib
 import html.parser
 import json
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,16 +41,18 @@ EVIDENCE = Evidence(
     "d1",
     "https://news.example/a?b=1&c=2",
 )
+CDF = [80.0] * 100 + [100.0]
 REPORT = Report(
     "batch b of corpus c",
     [
-        BenchmarkResult("Quiz", "quiz.jsonl", False, ["q"], "tokens", 8, None, OVERLAP, [4, 1], [
+        BenchmarkResult("Quiz", "quiz.jsonl", False, ["q"], "tokens", 8, None, OVERLAP, [4, 1], CDF, [
             Text("q7", Share(3, 9), [EVIDENCE])
         ]),
         BenchmarkResult("Split", "wiki.txt", True, [], "tokens", 8, OVERLAP, None),
     ],
     Share(1, 63),
     [FilterResult("filters/b/train.bloom", 640, 27, 12, 0.5, 1e-8, 7.5e-9, 1_000_000, 0)],
+    (),
     {"Normal form": "lower case"},
 )  # fmt: skip
 
@@ -98,9 +105,12 @@ def test_page_shows_what_the_data_says() -> None:
 def test_page_loads_and_runs_nothing() -> None:
     page = Page(to_html(REPORT))
     tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base", "svg"}
+    assert not tags & {"link", "img", "iframe", "object", "embed", "form", "base"}
     policy = [a["content"] for t, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
+    (script,) = re.findall("<script>(.*?)</script>", to_html(REPORT), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == [f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"]
+    assert "http" not in script
 
 
 @pytest.mark.parametrize(
@@ -121,7 +131,9 @@ def test_hostile_texts_stay_text(hostile: str) -> None:
         REPORT.benchmarks[0], name=hostile, source=hostile, fields=[hostile],
         worst=[Text(hostile, Share(3, 9), [evidence])],
     )  # fmt: skip
-    report = Report(hostile, [result, REPORT.benchmarks[1]], REPORT.documents, REPORT.filters, {"x": hostile})
+    report = Report(
+        hostile, [result, REPORT.benchmarks[1]], REPORT.documents, REPORT.filters, (), {"x": hostile}
+    )
     source = to_html(report)
     page, plain = Page(source), Page(to_html(REPORT))
     tags = [tag for tag, _ in page.elements]
@@ -195,9 +207,60 @@ def test_command_without_a_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "quiz" in capsys.readouterr().out
 
 
+def test_samples_and_a_directory_of_benchmarks(tmp_path: Path) -> None:
+    train, quiz = files(tmp_path)
+    sets = tmp_path / "sets" / "deep"
+    sets.mkdir(parents=True)
+    for name in ("a.jsonl", "deep/a.jsonl"):
+        (tmp_path / "sets" / name).write_bytes(Path(quiz).read_bytes())
+    (sets / "notes.pdf").write_bytes(b"no test set")
+    output = tmp_path / "out"
+    inputs = ["--benchmark", str(tmp_path / "sets"), "--samples", quiz, "--train", train]
+    contamination.main([*inputs, "--output", str(output)])
+    value = json.loads((output / "report.json").read_text())
+    assert [b["name"] for b in value["benchmarks"]] == ["a.jsonl", "deep/a.jsonl"]
+    (samples,) = value["samples"]
+    assert samples["own_train"]["examples"] == {"hits": 1, "total": 2, "share": 0.5}
+    assert len(samples["cdf"]) == 101
+    assert (samples["cdf"][0], samples["cdf"][99], samples["cdf"][100]) == (50, 50, 100)
+    assert "<polyline" in (output / "report.html").read_text()
+    markdown = (output / "report.md").read_text()
+    assert "| deep/a.jsonl | 8 tokens |" in markdown
+    (tmp_path / "void").mkdir()
+    with pytest.raises(UserError, match="no test sets in this directory"):
+        contamination.main(["--train", train, "--benchmark", str(tmp_path / "void")])
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no binary named chromium to open the page with")
+def test_page_in_a_browser(tmp_path: Path) -> None:
+    """Its table is sorted and filtered by the page's own script, and the console stays empty."""
+    act = """
+    const cell = document.querySelector("th[data-column='4']"); cell.click();
+    const names = () => [...document.querySelectorAll("#benchmarks tbody tr")].filter((r) => !r.hidden)
+      .map((r) => r.cells[0].textContent).join();
+    const seen = [names()]; cell.click(); seen.push(names());
+    const input = document.getElementById("filter"); input.value = "SPL";
+    input.dispatchEvent(new Event("input")); seen.push(names());
+    document.title = "seen " + seen.join(" ");
+    """
+    page = tmp_path / "page.html"
+    digest = base64.b64encode(hashlib.sha256(act.encode()).digest()).decode()
+    source = to_html(REPORT).replace("script-src ", f"script-src 'sha256-{digest}' ")
+    page.write_text(source.replace("</body>", f"<script>{act}</script></body>"), encoding="utf-8")
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=2000", "--dump-dom"]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    assert "<title>seen Quiz,Split Split,Quiz Split</title>" in done.stdout
+    assert "CONSOLE" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--train", "{train}"], "compared with what"),
         (["--benchmark", "{quiz}"], "what is the training set"),
         (["--train", "{train}", "--benchmark", "{quiz}.gone"], "gone: no such file"),
         (["--train", "{train}.gone", "--benchmark", "{quiz}"], "gone: no such file"),

@@ -15,11 +15,12 @@ from distributed import Client, LocalCluster
 from dedup.bloom import BloomFilter
 from pipeline import contamination, filters, overlap
 from pipeline.corpus import Corpus
+from pipeline.documents import kept
 from pipeline.errors import UserError
 from pipeline.partitions import Table
 from pipeline.progress import Progress
 from pipeline.settings import Benchmark, Overlap, Settings, Shards
-from pipeline.stage import Run
+from pipeline.stage import Partition, Run
 from pipeline.tables import DOCUMENTS, DUPLICATES, OK
 from shards import writer
 
@@ -140,6 +141,51 @@ def test_stage_is_the_same_in_any_partitions(client: Client, tmp_path: Path, qui
     (made,) = reports[0]["filters"]
     assert made["found"] == 0
     assert made["rate_expected"] <= 1e-8
+
+
+def with_policy(run: Run, policy: str, **values: Any) -> Run:
+    asked = run.settings.overlap.model_copy(update={"policy": policy, **values})
+    settings = run.settings.model_copy(update={"overlap": asked})
+    return Run(run.corpus, run.batch, settings, run.client, run.progress)
+
+
+@pytest.mark.parametrize(("policy", "max_run"), [("drop", 20), ("cut", 20), ("drop", 10_000)])
+def test_policies_take_benchmarks_out_of_the_training_set(
+    client: Client, tmp_path: Path, quiz: str, policy: str, max_run: int
+) -> None:
+    run = with_policy(prepare(client, tmp_path / "corpus", quiz, 3), policy, max_run=max_run, max_share=0.9)
+    overlap.run(run)
+    seal = run.table("overlap").sealed()
+    report = run.corpus.read_json("reports/b/contamination.json")
+    assert seal is not None
+    assert report is not None
+    left: dict[str, str] = {}
+    for number in range(3):
+        partition = Partition(run.corpus, "b", number, tmp_path, lambda reason: None)
+        rows = kept(partition, ["doc_id", "text"])
+        left |= dict(zip(rows["doc_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
+    untouched = {doc_id: TEXTS[doc_id] for doc_id in TEXTS if doc_id not in (DROPPED, DUPLICATE)}
+    hits = report["benchmarks"][0]["corpus"]["occurrences"]["hits"]
+    in_filter = filters.load(run.corpus, "b", overlap.ngrams(run.settings.overlap))
+    grams = overlap.build(run.settings.overlap)
+    assert in_filter.contains(grams.hashes).sum() == hits
+    cut = sum(part.facts["cut"] for part in seal.parts)
+    assert report["method"]["Policy"].startswith(f"{policy}: ")
+    assert all(part.facts["policy"] in report["method"]["Policy"] for part in seal.parts)
+    if max_run == 10_000:
+        assert (seal.counts, cut, hits > 0) == ({"overlap": {OK: 38}}, 0, True)
+        assert left == untouched
+        return
+    assert hits == 0
+    if policy == "drop":
+        assert (seal.counts, cut) == ({"overlap": {"contaminated": 2, OK: 36}}, 0)
+        assert left == {k: v for k, v in untouched.items() if k not in (FOUND, HELD)}
+    else:
+        assert (seal.counts, cut) == ({"overlap": {OK: 38}}, 2)
+        words = TEXTS[FOUND].split()
+        assert left.pop(FOUND) == f"{' '.join(words[:10])}\n{' '.join(words[30:])}"
+        assert left.pop(HELD) != untouched[HELD]
+        assert left == {k: v for k, v in untouched.items() if k not in (FOUND, HELD)}
 
 
 def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path: Path, quiz: str) -> None:
