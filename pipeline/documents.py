@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import engines
 from pipeline import extract as extraction
 from pipeline import language as identification
 from pipeline import quality as cleaning
-from pipeline.extract import Page
+from pipeline.engines import Page
 from pipeline.fetch.warc import read_body
 from pipeline.settings import Extract, Language, Quality
 from pipeline.stage import Output, Partition, Run, map_partitions
@@ -25,7 +26,8 @@ Body = tuple[bytes, str | None]
 
 
 def run(run: Run) -> None:
-    """Makes `documents`."""
+    """Makes `documents`. Raises UserError if the engine of extraction is not installed."""
+    engines.require(run.settings.extract.engine)
     sections = run.settings.extract, run.settings.language, run.settings.quality
     map_partitions(
         run,

@@ -145,7 +145,7 @@ class Fetch(Section):
 class Extract(Section):
     """From HTML to text, in a child process."""
 
-    engine: Literal["trafilatura"] = "trafilatura"
+    engine: Literal["trafilatura", "trafilatura-fast", "resiliparse"] = "trafilatura"
     deadline: Seconds = 10.0
     memory_limit: Count = 2 * 1024**3
     recycle_after: Count = pace(500)

@@ -107,11 +107,9 @@ class TiktokenTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[IdArray]:
         """As `Tokenizer.encode_batch`, without a Python object for each id."""
         encode = functools.partial(self._encoding.encode_to_numpy, disallowed_special=())
+        arrays = ([encode(piece) for piece in self._pieces(text)] for text in texts)
         return [
-            np.concatenate(
-                [encode(piece) for piece in self._pieces(text)], dtype=self.dtype, casting="unsafe"
-            )
-            for text in texts
+            (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(self.dtype) for parts in arrays
         ]
 
     def _decode(self, ids: list[int]) -> str:

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from shards import manifest
 from shards.manifest import Header
 from shards.tokenizer import IdArray, Tokenizer
 
@@ -46,7 +47,8 @@ class ShardInfo(NamedTuple):
 def schema(tokenizer: Tokenizer) -> pa.Schema:
     """The columns of a shard."""
     ids = pa.list_(pa.field("element", pa.from_numpy_dtype(tokenizer.dtype), nullable=False))
-    return INPUT.set(3, pa.field("tokens", ids)).append(pa.field("n_tokens", pa.int32()))
+    columns = INPUT.set(3, pa.field("tokens", ids)).append(pa.field("n_tokens", pa.int32()))
+    return pa.schema([column.with_nullable(False) for column in columns])
 
 
 def tokenize(texts: pa.Array | pa.ChunkedArray, tokenizer: Tokenizer) -> pa.LargeBinaryArray:
@@ -58,7 +60,7 @@ def tokenize(texts: pa.Array | pa.ChunkedArray, tokenizer: Tokenizer) -> pa.Larg
         raise ValueError(f"{texts.null_count} of {len(texts)} texts to tokenize are null")
     encoded = tokenizer.encode_batch(texts.to_pylist())
     end = np.array([tokenizer.end_of_text], tokenizer.dtype)
-    values = np.concatenate([end[:0], *(part for ids in encoded for part in (ids, end))])
+    values = np.concatenate([part for ids in encoded for part in (ids, end)] or [end[:0]])
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([(len(ids) + 1) * tokenizer.dtype.itemsize for ids in encoded], out=offsets[1:])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
@@ -140,8 +142,11 @@ def write(
         file,
         columns,
         compression="zstd",
-        compression_level=3,
-        use_dictionary=["batch"],  # token ids are smaller and faster to write without, and as fast to read
+        compression_level=1,
+        use_dictionary=["batch"],
+        # Low and high bytes of ids, apart, are 6 % smaller at level 1 than plain ids at level 3, and written in
+        # half the time.
+        column_encoding={manifest.TOKENS: "BYTE_STREAM_SPLIT"},
         write_statistics=["doc_id", "batch", "n_tokens"],
         sorting_columns=[pq.SortingColumn(0)],
         write_page_index=True,

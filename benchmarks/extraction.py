@@ -1,0 +1,154 @@
+"""Extraction on one core: pages a second of each engine and of trafilatura's defaults, and how good it is.
+
+    python -m benchmarks.extraction HTML [--every N] [--rounds N]
+
+HTML is a directory with `news/gold.jsonl` and `readability/*/source.html`. Every extractor has a process of
+its own (ours prepares trafilatura's parser and expressions; the peer must not profit). They take turns page
+by page, and what counts is each process's CPU time, so that a busy machine disturbs all of them alike; of
+several rounds the quickest of each page is taken.
+"""
+
+import argparse
+import gzip
+import json
+import re
+import subprocess
+import sys
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from lxml import html
+
+PEERS = ("trafilatura.extract",)
+
+
+class Gold(msgspec.Struct):
+    url: str
+    body: bytes
+    text: str
+
+
+def news(directory: Path) -> list[Gold]:
+    lines = (directory / "news/gold.jsonl").read_text("utf-8").splitlines()
+    return [
+        Gold(
+            gold["url"], gzip.decompress((directory / "news" / gold["html"]).read_bytes()), gold["gold_text"]
+        )
+        for gold in map(json.loads, lines)
+    ]
+
+
+def readability(directory: Path) -> list[Gold]:
+    sources = sorted((directory / "readability").glob("*/source.html"))
+    texts = [
+        html.fromstring(source.with_name("expected.html").read_text("utf-8")).text_content()
+        for source in sources
+    ]
+    url = "http://fakehost/test/page"
+    return [Gold(url, source.read_bytes(), text) for source, text in zip(sources, texts, strict=True)]
+
+
+SETS: dict[str, Callable[[Path], list[Gold]]] = {"news": news, "readability": readability}
+
+
+def words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", unicodedata.normalize("NFC", text).lower()))
+
+
+def f1(found: str, gold: str) -> float:
+    """F1 of the multisets of words."""
+    ours, theirs = words(found), words(gold)
+    return 2 * (ours & theirs).total() / (ours.total() + theirs.total())
+
+
+class Extractor:
+    """A process with one extractor: the text of a page, and the CPU seconds that it took."""
+
+    def __init__(self, name: str) -> None:
+        command = [sys.executable, "-m", "benchmarks.extraction", "--serve", name]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __call__(self, page: Gold) -> tuple[float, str]:
+        assert self.process.stdin
+        assert self.process.stdout
+        write(self.process.stdin, msgspec.msgpack.encode(page))
+        return msgspec.msgpack.decode(read(self.process.stdout), type=tuple[float, str])
+
+
+def write(file, message: bytes) -> None:  # type: ignore[no-untyped-def]
+    file.write(len(message).to_bytes(4) + message)
+    file.flush()
+
+
+def read(file) -> bytes:  # type: ignore[no-untyped-def]
+    return bytes(file.read(int.from_bytes(file.read(4))))
+
+
+def serve(name: str) -> None:
+    extract = extractor(name)
+    while length := int.from_bytes(sys.stdin.buffer.read(4)):
+        page = msgspec.msgpack.decode(sys.stdin.buffer.read(length), type=Gold)
+        started = time.process_time()
+        text = extract(page)
+        write(sys.stdout.buffer, msgspec.msgpack.encode((time.process_time() - started, text)))
+
+
+def extractor(name: str) -> Callable[[Gold], str]:
+    if name == "trafilatura.extract":
+        import trafilatura
+
+        return lambda page: trafilatura.extract(page.body) or ""
+    from pipeline.extract import Page, extract_page
+
+    def ours(page: Gold) -> str:
+        found = extract_page(Page(page.body, page.url, fetched="2026-01-01", engine=name))
+        return found.text if found else ""
+
+    return ours
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("html", type=Path, nargs="?")
+    parser.add_argument("--every", type=int, default=1, help="only every so manyth page")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve)
+        return
+    from pipeline.extract import ENGINES
+
+    extractors = {name: Extractor(name) for name in (*PEERS, *ENGINES)}
+    pages = {name: make(arguments.html)[:: arguments.every] for name, make in SETS.items()}
+    for extract in extractors.values():
+        extract(pages["news"][0])  # imports, stop lists
+    seconds: Counter[str] = Counter()
+    scores: dict[str, list[float]] = {}
+    for of, golds in pages.items():
+        for page in golds:
+            took = {name: [float("inf"), ""] for name in extractors}
+            for _ in range(arguments.rounds):
+                for name, extract in extractors.items():
+                    took[name] = list(min(tuple(took[name]), extract(page)))
+            for name, (least, text) in took.items():
+                seconds[name] += float(least)
+                scores.setdefault(f"{name} {of}", []).append(f1(str(text), page.text))
+    n = sum(map(len, pages.values()))
+    print(f"{n} pages\n{'':<22}{'pages/s':>9}{'times':>7}" + "".join(f"{f'F1 {of}':>16}" for of in pages))
+    for name in extractors:
+        mean = [sum(scores[f"{name} {of}"]) / len(golds) for of, golds in pages.items()]
+        print(
+            f"{name:<22}{n / seconds[name]:>9.1f}{seconds[PEERS[0]] / seconds[name]:>7.2f}"
+            + "".join(f"{score:>16.4f}" for score in mean)
+        )
+    for extract in extractors.values():
+        extract.process.kill()
+
+
+if __name__ == "__main__":
+    main()
