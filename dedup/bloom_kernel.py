@@ -62,7 +62,7 @@ def contains(
             stay += _U(bits[position >> _U(3)] >> np.uint8(position & _U(7))) & _ONE
         count = stay
         state += _GOLDEN
-    return np.int64(count)
+    return int(count)
 
 
 @compiled

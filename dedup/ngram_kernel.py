@@ -41,7 +41,7 @@ def words_of(
     for text in range(len(offsets) - 1):
         found = hash_words(data, offsets[text], offsets[text + 1], table, words[total:], ends[total:])
         counts[text] = np.int64(found)
-        total += np.int64(found)
+        total += int(found)
     return total
 
 
@@ -144,7 +144,7 @@ def roll(units: NDArray[np.uint64], counts: NDArray[np.int64], n: int, out: NDAr
             out[at] = mix(value + length)
             at += _ONE
         first += count
-    return np.int64(at)
+    return int(at)
 
 
 @compiled
@@ -205,7 +205,7 @@ def find(
             positions[hits] = position
             found[hits] = np.int64(at)
             hits += _ONE
-    return np.int64(hits)
+    return int(hits)
 
 
 @compiled
