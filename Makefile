@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
-TORCH ?= torch
+EXTRAS ?= dev,s3
 
 .PHONY: demo test lint clean
 
@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet '$(TORCH)' --editable '.[dev,s3,train]'
+	$(VENV)/bin/pip install --quiet $(TORCH) --editable '.[$(EXTRAS)]'
 	touch $@
 
 clean:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.real_pages HTML [--workers N]
 
-HTML is a directory with `news/gold.jsonl` and `readability/*/source.html` (250 pages; see tests/web/recorded.py).
+HTML is a directory with `news/gold.jsonl` and `readability/*/source.html` (tests/web/recorded.py: 250 pages).
 They are served on loopback under their real URLs and crawled by `python -m pipeline.crawl`, spacing 0.
 """
 

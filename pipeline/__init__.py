@@ -1,1 +1,1 @@
-"""The stages of the pipeline and the commands that run them. `python -m pipeline.crawl --help` is the start."""
+"""The stages of the pipeline and the commands that run them: start with `python -m pipeline.crawl --help`."""

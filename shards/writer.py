@@ -144,7 +144,7 @@ def write(
         compression="zstd",
         compression_level=1,
         use_dictionary=["batch"],
-        # Low and high bytes of ids, apart, are 6 % smaller at level 1 than plain ids at level 3, and written in
+        # Low and high bytes of ids apart are 6 % smaller at level 1 than plain ids at level 3, and written in
         # half the time.
         column_encoding={manifest.TOKENS: "BYTE_STREAM_SPLIT"},
         write_statistics=["doc_id", "batch", "n_tokens"],
