@@ -8,7 +8,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/python -m pipeline.crawl --demo
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.tested
 	$(VENV)/bin/ruff check .
