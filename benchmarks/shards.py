@@ -223,7 +223,7 @@ def run_alone(name: str, *arguments: str) -> Any:
 
 
 def make_corpora(texts: list[str], root: Path) -> None:
-    """train: the texts in eight shards; many: in 1,000, twice; large: the eight 40 times; train.bin."""
+    """train: the texts in eight shards; many: in 1,000, twice; large: the eight 320 times; train.bin."""
     import pyarrow as pa
 
     from shards import export, manifest, writer
@@ -255,7 +255,7 @@ def make_corpora(texts: list[str], root: Path) -> None:
     export.export(str(root / "train"), str(root), "nanogpt")
     large = root / "large"
     large.mkdir()
-    for copy in range(40):
+    for copy in range(320):
         for shard in sorted((root / "train").glob("*.parquet")):
             (large / f"{copy:03d}-{shard.name}").hardlink_to(shard)
 

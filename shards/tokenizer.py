@@ -35,6 +35,8 @@ _LONGEST_RUN = 100_000
 _SPACE = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _LONG_RUN = re.compile(rf"{_SPACE}{{{_LONGEST_RUN},}}(?={_SPACE})")
 
+_CHUNK = 64  # texts whose ids are joined at a time: they stay in the processor's cache
+
 IdArray = npt.NDArray[np.unsignedinteger[Any]]
 
 
@@ -66,6 +68,17 @@ class Tokenizer(ABC):
 
         Raises UnicodeEncodeError for a text with lone surrogates (Arrow strings cannot hold any).
         """
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[IdArray, npt.NDArray[np.int64]]:
+        """The ids of all texts behind each other, each text's followed by the end token; and where each begins.
+
+        Shapes (tokens,), of `dtype`, and (texts + 1,), the last one being the end. Raises as `encode_batch`.
+        """
+        end = np.array([self.end_of_text], self.dtype)
+        encoded = self.encode_batch(texts)
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(ids) + 1 for ids in encoded], out=offsets[1:])
+        return np.concatenate([end[:0], *(part for ids in encoded for part in (ids, end))]), offsets
 
     def decode(self, ids: Sequence[int] | IdArray) -> str:
         """The text of ids; bytes that are not UTF-8 (ids cut out of a document) become U+FFFD.
@@ -111,6 +124,22 @@ class TiktokenTokenizer(Tokenizer):
         return [
             (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(self.dtype) for parts in arrays
         ]
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[IdArray, npt.NDArray[np.int64]]:
+        """As `Tokenizer.encode_documents`, through bytes: cheaper to make and to join than arrays."""
+        encode = functools.partial(self._encoding.encode_to_numpy, disallowed_special=())
+        end = np.uint32(self.end_of_text).tobytes()
+        ids, lengths = [np.empty(0, self.dtype)], []
+        for start in range(0, len(texts), _CHUNK):
+            parts = [
+                b"".join([encode(piece).tobytes() for piece in self._pieces(text)])
+                for text in texts[start : start + _CHUNK]
+            ]
+            lengths += [len(part) // 4 + 1 for part in parts]
+            ids.append(np.frombuffer(end.join([*parts, b""]), np.uint32).astype(self.dtype))
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return np.concatenate(ids), offsets
 
     def _decode(self, ids: list[int]) -> str:
         text: str = self._encoding.decode(ids)

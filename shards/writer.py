@@ -58,13 +58,9 @@ def tokenize(texts: pa.Array | pa.ChunkedArray, tokenizer: Tokenizer) -> pa.Larg
     """
     if texts.null_count:
         raise ValueError(f"{texts.null_count} of {len(texts)} texts to tokenize are null")
-    encoded = tokenizer.encode_batch(texts.to_pylist())
-    end = np.array([tokenizer.end_of_text], tokenizer.dtype)
-    values = np.concatenate([part for ids in encoded for part in (ids, end)] or [end[:0]])
-    offsets = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([(len(ids) + 1) * tokenizer.dtype.itemsize for ids in encoded], out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
-    return pa.Array.from_buffers(pa.large_binary(), len(encoded), buffers)
+    ids, offsets = tokenizer.encode_documents(texts.to_pylist())
+    buffers = [None, pa.py_buffer(offsets * tokenizer.dtype.itemsize), pa.py_buffer(ids)]
+    return pa.Array.from_buffers(pa.large_binary(), len(texts), buffers)
 
 
 def plan(total_tokens: int, tokens_per_shard: int) -> int:
