@@ -70,7 +70,7 @@ class Tokenizer(ABC):
         """
 
     def encode_documents(self, texts: Sequence[str]) -> tuple[IdArray, npt.NDArray[np.int64]]:
-        """The ids of all texts behind each other, each text's followed by the end token; and where each begins.
+        """The ids of all texts behind each other, each text followed by the end token; and where each begins.
 
         Shapes (tokens,), of `dtype`, and (texts + 1,), the last one being the end. Raises as `encode_batch`.
         """
