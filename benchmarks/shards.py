@@ -134,7 +134,7 @@ def packed(path: Path) -> Iterator[int]:
 
     from shards.stream import PackedReader
 
-    reader = PackedReader(str(path / "train"), LENGTH, batch_size=BATCH)
+    reader = PackedReader(str(path / "large"), LENGTH, batch_size=BATCH)
     while True:
         for windows in reader:
             ids = torch.from_numpy(windows.astype(np.int64))
@@ -153,7 +153,7 @@ def streaming(path: Path) -> Iterator[int]:
         n = len(ids) // LENGTH
         return {"input_ids": ids[: n * LENGTH].reshape(n, LENGTH)}
 
-    files = str(path / "train" / "*.parquet")
+    files = str(path / "large" / "*.parquet")
     while True:
         rows = datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
         windows = rows.select_columns(["tokens"]).map(pack, batched=True, remove_columns=["tokens"])
