@@ -1,6 +1,6 @@
 """Engines of extraction by name: each a function from a page's characters to its text, entered in `ENGINES`.
 
-`trafilatura` is trafilatura's own answer by a shorter way (docs/measurements-text.md has each step's gain and
+`trafilatura` is trafilatura's own answer by a shorter way (docs/measurements.md has each step's gain and
 loss; `trafilatura.bare_extraction` with its fallbacks is the reference in the tests):
 
 - The page is parsed once, for text, title and date, and only title and date are sought of the metadata.

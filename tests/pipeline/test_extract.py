@@ -156,7 +156,7 @@ def f1(found: str, gold: str) -> float:
     ],
 )
 def test_quality_floor(engine: str, pages: Callable[[], Iterator[tuple[Page, str]]], floor: float) -> None:
-    """May rise, not fall. Of 15 pages each; over all pages see docs/measurements-text.md."""
+    """May rise, not fall. Of 15 pages each; over all pages see docs/measurements.md."""
     bodies, golds = zip(*pages(), strict=True)
     bodies = [msgspec.structs.replace(page, engine=engine) for page in bodies]
     outcomes = list(extract(bodies, Extract()))
