@@ -92,7 +92,7 @@ def figure(shares: dict[str, np.ndarray]) -> str:
     """Cumulative distributions as SVG."""
     lines = []
     for row, (name, values) in enumerate(shares.items()):
-        steps = np.sort(np.append(values, [0.0, 1.0]))
+        steps = np.unique(np.append(values, [0.0, 1.0]))
         heights = np.searchsorted(np.sort(values), steps, side="right") / len(values)
         points = " ".join(
             f"{60 + 500 * x:.1f},{340 - 300 * y:.1f}" for x, y in zip(steps, heights, strict=True)

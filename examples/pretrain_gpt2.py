@@ -23,7 +23,7 @@ from shards.stream import PackedReader
 from shards.torch import Loader, PackedDataset
 
 # context, layers, heads, width, windows a step on one device, steps, learning rate
-SIZES = {"tiny": (64, 2, 4, 128, 16, 200, 3e-3), "124M": (1024, 12, 12, 768, 16, 600_000, 6e-4)}
+SIZES = {"tiny": (64, 2, 4, 128, 16, 300, 1e-3), "124M": (1024, 12, 12, 768, 16, 600_000, 6e-4)}
 
 
 def main() -> None:
