@@ -28,6 +28,7 @@ NAMES = {  # Reddit's name of a field -> names of columns that stand for it, the
     "promoted": ("promoted",),
 }
 DELIMITERS = "\t,;"
+RECORD = 1 << 17  # characters that one record of a table may have: what an open quote may swallow
 SCORE = re.compile(r"\s*-?\d+\s*", re.ASCII)
 
 
@@ -52,16 +53,17 @@ def table(lines: Iterable[bytes | None], delimiter: str, counts: Counter[str]) -
     Counts one `ok` a row, and every line of what is no row as `empty_line`, `broken_line` (too long, or an
     open quote) or a reason of `records.parse`. The header is not counted.
     """
-    reader = csv.reader(_text(lines, counts), delimiter=delimiter)
+    record = _Record(_text(lines, counts))
+    reader = csv.reader(record, delimiter=delimiter)
     header: dict[str, int] = {}
     while True:
-        start = reader.line_num
+        record.lines = record.size = 0
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error:
-            counts["broken_line"] += reader.line_num - start
+            counts["broken_line"] += record.lines
             continue
         if not any(cells):
             counts["empty_line"] += 1
@@ -70,7 +72,7 @@ def table(lines: Iterable[bytes | None], delimiter: str, counts: Counter[str]) -
         else:
             row = parse({field: cells[i] for field, i in header.items() if i < len(cells)}, ORIGIN)
             if isinstance(row, str):
-                counts[row] += reader.line_num - start
+                counts[row] += record.lines
             else:
                 counts["ok"] += 1
                 yield row
@@ -124,6 +126,28 @@ def parquet(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[R
                     yield row
     except (pa.ArrowException, OSError):
         counts["truncated"] += 1
+
+
+class _Record:
+    """Lines for a csv.reader, and how many of them the record that it reads has taken.
+
+    The bound is kept here since that of `csv`, `field_size_limit`, is one for the process: libraries lift it.
+    """
+
+    def __init__(self, source: Iterator[str]) -> None:
+        self.source = source
+        self.lines = self.size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.source)
+        self.lines += 1
+        self.size += len(line)
+        if self.size > RECORD:
+            raise csv.Error(f"a record of more than {RECORD} characters")
+        return line
 
 
 def _text(lines: Iterable[bytes | None], counts: Counter[str]) -> Iterator[str]:
