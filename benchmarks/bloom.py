@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dedup.bloom import BloomFilter
+from dedup.bloom_size import BLOCK
 from dedup.files import rows_of
 from dedup.ngrams import Hashes, NGrams, hash_units, mix
 from dedup.words import word_hashes
@@ -27,14 +28,14 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=1.0)
     parser.add_argument("--words")
     arguments = parser.parse_args()
-    filter_ = BloomFilter(int(arguments.gib * 2**33), 27)
-    pattern = np.random.default_rng(0).integers(0, 256, 1 << 20, dtype=np.uint8)
-    for start in range(0, len(filter_.bits), len(pattern)):  # half of its bits set, as when full
-        filter_.bits[start : start + len(pattern)] = pattern[: len(filter_.bits) - start]
+    filter_ = BloomFilter(int(arguments.gib * 2**33) // BLOCK, 4)
+    pattern = np.random.default_rng(0).integers(0, 2**64, 1 << 17, dtype=np.uint64)
+    for start in range(0, len(filter_.words), len(pattern)):  # half of its bits set, as when full
+        filter_.words[start : start + len(pattern)] = pattern[: len(filter_.words) - start]
     present, absent = mix(np.arange(ITEMS, dtype=np.uint64)), mix(np.arange(ITEMS, dtype=np.uint64) + 2**40)
     filter_.add(present[:10])
     filter_.contains(present[:10])
-    print(f"filter of {len(filter_.bits) / 2**30:.2f} GiB, {filter_.n_hashes} hashes")
+    print(f"filter of {filter_.n_bits / 2**33:.2f} GiB, {filter_.n_hashes} hashes")
     for what, work, items in (
         ("insert", filter_.add, present),
         ("query, present", filter_.contains, present),

@@ -15,6 +15,7 @@ _ONE = _U(1)
 _GOLDEN = _U(0x9E3779B97F4A7C15)
 _LOW = _U(0xFFFFFFFF)
 _HALF = _U(32)
+_BITS = 7  # `dedup.bloom_size.BITS`
 
 
 @compiled
@@ -28,40 +29,47 @@ def scaled(value: np.uint64, size: np.uint64) -> np.uint64:
 
 
 @compiled
-def add(hashes: NDArray[np.uint64], n_hashes: int, n_bits: int, bits: NDArray[np.uint8]) -> None:
+def add(hashes: NDArray[np.uint64], blocks_per_item: int, n_blocks: int, words: NDArray[np.uint64]) -> None:
     """`dedup.bloom.BloomFilter.add`."""
-    size = _U(n_bits)
+    size = _U(n_blocks)
     for item in range(len(hashes)):
         state = hashes[_U(item)]
-        for _ in range(n_hashes):
-            position = scaled(mix(state), size)
-            state += _GOLDEN
-            bits[position >> _U(3)] |= np.uint8(_ONE << (position & _U(7)))
+        for _ in range(blocks_per_item):
+            word = scaled(mix(state), size) << _U(3)
+            bits = mix(state + _GOLDEN)
+            state += _GOLDEN << _ONE
+            for _ in range(_BITS):
+                words[word + (bits >> _U(6) & _U(7))] |= _ONE << (bits & _U(63))
+                bits >>= _U(9)
 
 
 @compiled
 def contains(
     hashes: NDArray[np.uint64],
-    n_hashes: int,
-    n_bits: int,
-    bits: NDArray[np.uint8],
+    blocks_per_item: int,
+    n_blocks: int,
+    words: NDArray[np.uint64],
     left: NDArray[np.int64],
 ) -> int:
-    """Writes the indices of the items that are in the filter to `left`; returns how many."""
-    size = _U(n_bits)
-    count = _U(len(hashes))
-    for item in range(count):
-        left[_U(item)] = np.int64(item)
+    """Moves those of the items `left` (indices) that are in the filter to its front; returns how many."""
+    size = _U(n_blocks)
+    count = _U(len(left))
     state = _U(0)
-    for _ in range(n_hashes):
+    for _ in range(blocks_per_item):
         stay = _U(0)
         for i in range(count):
             item = left[_U(i)]
-            position = scaled(mix(hashes[_U(item)] + state), size)
+            value = hashes[_U(item)] + state
+            word = scaled(mix(value), size) << _U(3)
+            bits = mix(value + _GOLDEN)
+            there = _ONE
+            for _ in range(_BITS):
+                there &= words[word + (bits >> _U(6) & _U(7))] >> (bits & _U(63))
+                bits >>= _U(9)
             left[stay] = item
-            stay += _U(bits[position >> _U(3)] >> np.uint8(position & _U(7))) & _ONE
+            stay += there
         count = stay
-        state += _GOLDEN
+        state += _GOLDEN << _ONE
     return int(count)
 
 

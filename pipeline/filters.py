@@ -55,7 +55,7 @@ def build(run: Run, ngrams: NGrams, inputs: Sequence[Any], distinct: int, bound:
     about = {"key": key, "distinct": distinct, "rate_asked": rate}
     with run.progress.stage("filter", total=len(inputs)) as progress:
         record = _on_dask(
-            run.client, run, ngrams, len(inputs), (empty.n_bits, empty.n_hashes), heldout, about
+            run.client, run, ngrams, len(inputs), (empty.n_blocks, empty.blocks_per_item), heldout, about
         )
         for _ in inputs:
             progress.advance({})
@@ -101,7 +101,7 @@ def _fill(
 
 
 def _join(one: BloomFilter, other: BloomFilter) -> BloomFilter:
-    result = BloomFilter(one.n_bits, one.n_hashes, one.about, np.array(one.bits))
+    result = BloomFilter(one.n_blocks, one.blocks_per_item, one.about, np.array(one.words))
     result |= other
     return result
 
@@ -135,7 +135,7 @@ def load(corpus: Corpus, batch: str, ngrams: NGrams) -> BloomFilter:
         with tempfile.TemporaryDirectory() as scratch:
             local = corpus.fetch(name(batch), Path(scratch))
             found = BloomFilter.load(str(local), ngrams.identity)
-            found.bits = np.array(found.bits)
+            found.words = np.array(found.words)
             return found
     except ValueError as error:
         raise UserError(f"{error}; set overlap.unit and overlap.n as the batch has them") from error

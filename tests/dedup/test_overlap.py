@@ -156,11 +156,11 @@ def test_both_directions_agree(ngrams: NGrams) -> None:
             counter.add(grams.hashes)
         whole = BloomFilter.sized(counter.bound(), 1e-8, ngrams.identity)
         for grams in partitions:
-            part = BloomFilter(whole.n_bits, whole.n_hashes, whole.about)
+            part = BloomFilter(whole.n_blocks, whole.blocks_per_item, whole.about)
             part.add(grams.hashes)
             whole |= part
         filters.append(whole)
-    assert len({f.bits.tobytes() for f in filters}) == 1
+    assert len({f.words.tobytes() for f in filters}) == 1
     by_scan = index.scan(ngrams.grams(documents)).seen
     by_filter = filters[0].contains(index.hashes)
     assert 0 < by_scan.sum() < len(by_scan)

@@ -194,9 +194,9 @@ def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path:
     ngrams = overlap.ngrams(run.settings.overlap)
     found = filters.load(run.corpus, "b", ngrams)
     kept = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
-    expected = BloomFilter(found.n_bits, found.n_hashes, ngrams.identity)
+    expected = BloomFilter(found.n_blocks, found.blocks_per_item, ngrams.identity)
     expected.add(ngrams.grams(kept).hashes)
-    assert np.array_equal(found.bits, expected.bits)
+    assert np.array_equal(found.words, expected.words)
     with pytest.raises(UserError, match="expected 9; set overlap"):
         filters.load(run.corpus, "b", overlap.ngrams(Overlap(n=9)))
     with pytest.raises(UserError, match="batch 'other' has no Bloom filter"):
