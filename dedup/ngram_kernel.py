@@ -15,7 +15,7 @@ _ONE = _U(1)
 _GOLDEN = _U(0x9E3779B97F4A7C15)
 _MULTIPLIER = _U(0x5851F42D4C957F2D)
 _LOW = _U(0xFFFFFFFF)
-_BYTE = _U(7)
+_GATHERED = 512  # words of the filter of `find` that are fetched ahead
 
 
 @compiled
@@ -187,12 +187,16 @@ def find(
     front: most that are not there are turned away by one access to this filter, the others by `directory`.
     """
     words = _U(len(front))
+    gathered = np.empty(_GATHERED, np.uint64)
     candidates = _U(0)
-    for i in range(len(wanted)):
-        value = wanted[_U(i)]
-        pattern = _pattern(value)
-        positions[candidates] = i
-        candidates += _U(front[(value >> _U(32)) * words >> _U(32)] & pattern == pattern)
+    for begin in range(_U(0), _U(len(wanted)), _U(_GATHERED)):
+        count = min(_U(_GATHERED), _U(len(wanted)) - _U(begin))
+        for i in range(count):  # nothing but this access: as many misses under way as the processor can have
+            gathered[_U(i)] = front[(wanted[_U(begin) + _U(i)] >> _U(32)) * words >> _U(32)]
+        for i in range(count):
+            pattern = _pattern(wanted[_U(begin) + _U(i)])
+            positions[candidates] = np.int64(_U(begin) + _U(i))
+            candidates += _U(gathered[_U(i)] & pattern == pattern)
     hits = _U(0)
     for candidate in range(candidates):
         position = positions[_U(candidate)]
