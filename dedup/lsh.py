@@ -5,6 +5,8 @@ documents of Jaccard similarity s share at least one with probability 1-(1-sÊ³)á
 more, of their text's hash. Documents are numbered (`node`); a pair of nodes is an `edge`.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +18,7 @@ from dedup.minhash import from_bytes, mix
 HUBS = 16  # distinct texts of a bucket that all its others are compared with
 
 
+@lru_cache(maxsize=16)  # the optimiser integrates numerically: 60 ms
 def parameters(threshold: float, num_perm: int = 128) -> tuple[int, int]:
     """Bands and rows of datasketch's optimiser for a threshold, false positives and negatives weighing
     the same: (14, 9) for 0.7 and 128 permutations. Raises ValueError where there are fewer than two bands.

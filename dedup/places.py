@@ -19,6 +19,7 @@ from dedup.documents import Batch, Documents
 
 ROWS = 1 << 32
 HOME = 8  # partitions of a home of new ones, where there are many
+HOMES = 8  # of new ones at least, where there are as many partitions
 TASKS = 16  # that the work on a large index is divided among, however small the batch
 
 Home = list[tuple[int, int, Documents]]  # number, batch and documents of each partition
@@ -35,8 +36,8 @@ class Numbers:
 
     @property
     def size(self) -> int:
-        """Partitions of a home of new ones: tasks enough for many workers, but not one for each."""
-        return min(HOME, max(1, self.new // 32))
+        """Partitions of a home of new ones: a task of a shuffle costs some 10 ms, whatever it moves."""
+        return min(HOME, max(1, self.new // HOMES))
 
     @property
     def size_before(self) -> int:
