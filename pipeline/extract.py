@@ -1,16 +1,22 @@
 """The stage `extract`: from a page's bytes to its text, each page in a child process under limits.
 
-The text is found by one of `pipeline.engines`. Plain text goes past them. Text is Unicode NFC (canonically
+The text is found by one of `pipeline.engines`. Plain text goes past them. Of pages that are alike the first is
+extracted, and the others have its outcome; alike are pages with the same body, charset, media type, day of fetch
+and date in the URL: of the URL nothing else decides what is found. Text is Unicode NFC (canonically
 equivalent, and what trafilatura's own output is in: words and tokens must not depend on how a site spells its
 accents), without control characters and lone surrogates, with "\\n" between paragraphs.
 """
 
 import atexit
+import hashlib
 import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+import msgspec
+from htmldate.extractors import COMPLETE_URL
 
 from pipeline.charset import decode
 from pipeline.engines import ENGINES, Page, Text
@@ -29,9 +35,34 @@ FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff
 def extract(pages: Iterable[Page], settings: "Extract") -> Iterator[Outcome[Text]]:
     """What becomes of each page, in order: `ok` or one of the failures of `pipeline.sandbox`.
 
-    Lazy: holds two pages at a time.
+    Lazy: holds two pages at a time, and the outcomes, for pages like those before.
     """
-    yield from _sandbox(settings.deadline, settings.memory_limit, settings.recycle_after).map(pages)
+    kinds: list[int] = []  # of each page: the number of its outcome
+    outcomes: list[Outcome[Text]] = []
+    done = 0
+    sandbox = _sandbox(settings.deadline, settings.memory_limit, settings.recycle_after)
+    for outcome in sandbox.map(_distinct(pages, kinds)):
+        outcomes.append(outcome)
+        while done < len(kinds) and kinds[done] < len(outcomes):
+            yield outcomes[kinds[done]]
+            done += 1
+
+
+def _distinct(pages: Iterable[Page], kinds: list[int]) -> Iterator[Page]:
+    """The first page of each kind. Appends the number of its kind to `kinds` for every page that is read."""
+    known: dict[bytes, int] = {}
+    for page in pages:
+        new = len(known)
+        kinds.append(known.setdefault(_identity(page), new))
+        if kinds[-1] == new:
+            yield page
+
+
+def _identity(page: Page) -> bytes:
+    """Equal for pages of which the same is found."""
+    date = COMPLETE_URL.search(page.url)
+    rest = msgspec.structs.replace(page, body=b"", url="-".join(date.groups()) if date else "")
+    return hashlib.blake2b(page.body, key=hashlib.sha256(msgspec.msgpack.encode(rest)).digest()).digest()
 
 
 def _sandbox(deadline: float, memory_limit: int, recycle_after: int) -> Sandbox[Page, Text]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html
 
-from pipeline.extract import Page, Text, clean, extract, extract_page
+from pipeline.extract import Page, Text, _distinct, clean, extract, extract_page
 from pipeline.settings import Extract
 from tests.shared import SHARED, needs_shared
 
@@ -89,6 +89,46 @@ def test_poison_pages_cost_only_themselves() -> None:
         if outcome.value:
             outcome.value.text.encode()
             assert "\0" not in outcome.value.text
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 3), max_size=12))
+def test_pages_that_are_alike_are_extracted_once(kinds: list[int]) -> None:
+    bodies = [PAGE.replace("harbour", f"harbour {number}") for number in range(3)] + [""]
+    read: list[Page] = []
+
+    def distinct(pages: Iterable[Page], numbers: list[int]) -> Iterator[Page]:
+        for first in _distinct(pages, numbers):
+            read.append(first)
+            yield first
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipeline.extract._distinct", distinct)
+        outcomes = list(extract((page(bodies[kind]) for kind in kinds), Extract()))
+    assert [page.body.decode() for page in read] == [bodies[kind] for kind in dict.fromkeys(kinds)]
+    assert [outcome.value for outcome in outcomes] == [extract_page(page(bodies[kind])) for kind in kinds]
+
+
+def test_alike_is_what_gives_the_same() -> None:
+    body = PAGE.replace("<meta property='article:published_time' content='2019-03-04'>", "").encode()
+    urls = {
+        "http://example.org/ferry": None,
+        "http://example.com/other?id=2019": None,
+        "http://example.org/2018/05/06/ferry": "2018-05-06",
+        "http://example.com/2018-5-6/": "2018-05-06",
+        "http://example.org/2018/05/07/ferry": "2018-05-07",
+    }
+    pages = [Page(body, url, fetched="2020-01-01") for url in urls]
+    pages.append(Page(body, "http://example.org/2018/05/07/ferry", fetched="2018-01-01"))
+    found = [outcome.value and outcome.value.date for outcome in extract(pages, Extract())]
+    assert found == [*urls.values(), None]
+    assert found == [text.date for text in map(extract_page, pages) if text]
+    charsets = ["utf-8", "iso-8859-7", "koi8-r"]
+    greek = PAGE.replace("quay", "καφέ").encode("iso-8859-7")
+    labelled = [Page(greek, URL, charset) for charset in charsets]
+    texts = [outcome.value for outcome in extract(labelled, Extract())]
+    assert texts == [extract_page(each) for each in labelled]
+    assert len({text.text for text in texts if text}) == len(charsets)
 
 
 def test_plain_text_is_passed_through() -> None:
