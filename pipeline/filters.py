@@ -4,20 +4,24 @@
     filters/<batch>/train.json      what it was made from, and how often it errs
 
 It is sized from the number of distinct n-grams, which the stage `overlap` has estimated. Held-out documents
-are not in it.
+are not in it. How often it errs is measured when it is made: with random n-grams that no text has, as in the
+GPT-2 paper, and with random n-grams of words that are units by themselves, from a sample of the documents.
 """
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from distributed import Client, KilledWorker
 
-from dedup.bloom import BloomFilter
+from dedup import trials
+from dedup.bloom import VERSION, BloomFilter
 from dedup.ngrams import NGrams
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
@@ -27,7 +31,11 @@ from pipeline.stage import Partition, Run
 from shards import writer
 
 TRIALS = 1_000_000  # n-grams that no text has, to measure the false positive rate with: as many as the paper
+WORD_TRIALS = 10_000_000  # n-grams of real words
+SAMPLE = 500  # documents whose words these are: those with the lowest ids, in any partitions the same
+CHARACTERS = 10_000  # of each of them
 SEED = 2019
+SAMPLED = pa.schema([("doc_id", pa.string()), ("text", pa.large_string())])
 
 
 def name(batch: str, ending: str = "bloom") -> str:
@@ -44,7 +52,7 @@ def build(run: Run, ngrams: NGrams, inputs: Sequence[Any], distinct: int, bound:
     """
     settings, heldout = run.settings.overlap, run.settings.shards.heldout
     rate = settings.false_positive_rate
-    key = fingerprint(["filter", ngrams.identity, list(inputs), rate, heldout, bound])
+    key = fingerprint(["filter", VERSION, ngrams.identity, list(inputs), rate, heldout, bound])
     record = run.corpus.read_json(name(run.batch, "json"))
     if record and record["key"] == key and run.corpus.exists(name(run.batch)):
         return record
@@ -90,25 +98,40 @@ def _on_dask(
 
 def _fill(
     numbers: Sequence[int], corpus: Corpus, batch: str, ngrams: NGrams, size: tuple[int, int], heldout: float
-) -> BloomFilter:
+) -> tuple[BloomFilter, pa.Table]:
+    """The filter of some partitions, and the sample of their documents."""
     result = BloomFilter(*size, ngrams.identity)
+    sample = SAMPLED.empty_table()
     for number in numbers:
         partition = Partition(corpus, batch, number, Path(), lambda reason: None)
         rows = kept(partition, ["doc_id", "text"], after="overlap")
-        training = ~writer.is_heldout(rows["doc_id"], heldout)
-        result.add(ngrams.grams(rows["text"].filter(pa.array(training))).hashes)
-    return result
+        rows = rows.filter(pa.array(~writer.is_heldout(rows["doc_id"], heldout)))
+        result.add(ngrams.grams(rows["text"]).hashes)
+        sample = _lowest(sample, rows)
+    return result, sample
 
 
-def _join(one: BloomFilter, other: BloomFilter) -> BloomFilter:
-    result = BloomFilter(one.n_blocks, one.blocks_per_item, one.about, np.array(one.words))
-    result |= other
-    return result
+def _lowest(sample: pa.Table, rows: pa.Table) -> pa.Table:
+    """The sample of both together."""
+    rows = pa.concat_tables([sample, rows.select(SAMPLED.names).cast(SAMPLED)])
+    rows = rows.take(pc.sort_indices(rows["doc_id"])[:SAMPLE])
+    starts = pc.utf8_slice_codeunits(rows["text"], 0, CHARACTERS)
+    return rows.set_column(1, SAMPLED.field("text"), starts)
+
+
+def _join(
+    one: tuple[BloomFilter, pa.Table], other: tuple[BloomFilter, pa.Table]
+) -> tuple[BloomFilter, pa.Table]:
+    first, second = one[0], other[0]
+    result = BloomFilter(first.n_blocks, first.blocks_per_item, first.about, np.array(first.words))
+    result |= second
+    return result, _lowest(one[1], other[1])
 
 
 def _store(
-    whole: BloomFilter, ngrams: NGrams, corpus: Corpus, batch: str, about: dict[str, Any]
+    made: tuple[BloomFilter, pa.Table], ngrams: NGrams, corpus: Corpus, batch: str, about: dict[str, Any]
 ) -> dict[str, Any]:
+    whole, sample = made
     with corpus.writing(name(batch)) as path:
         whole.save(str(path))
     return {
@@ -119,6 +142,9 @@ def _store(
         "rate_expected": whole.false_positive_rate(about["distinct"]),
         "tried": TRIALS,
         "found": int(whole.contains(ngrams.absent(TRIALS, SEED)).sum()),
+        "real_words": asdict(
+            trials.real_words(whole, ngrams, sample["text"].to_pylist(), WORD_TRIALS, about["distinct"], SEED)
+        ),
     }
 
 

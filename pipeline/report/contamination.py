@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from dedup.evidence import Passage
 from dedup.overlap import Overlap, Share
+from dedup.trials import Trial
 
 SCHEMA = 1
 BINS = 11  # of histograms: nothing found, more than 0 % to 10 %, …, more than 90 % to 100 %
@@ -75,7 +76,9 @@ class BenchmarkResult:
 class FilterResult:
     """The Bloom filter of a training set, and how often it was wrong about n-grams that no text has.
 
-    distinct: estimated number of n-grams in it. rate_expected: from the bits that are set.
+    distinct: estimated number of n-grams in it. rate_expected: from the bits that are set. tried, found: of
+    random n-grams that no text has; real_words: of random n-grams of the training set's words, None for a
+    filter that an earlier version made.
     """
 
     path: str
@@ -87,6 +90,7 @@ class FilterResult:
     rate_expected: float
     tried: int
     found: int
+    real_words: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,13 @@ def to_html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, number="{:,}".format, shown=_shown, link=_link, curve=_curve, table6=_table6
+        percent=percent,
+        number="{:,}".format,
+        shown=_shown,
+        link=_link,
+        curve=_curve,
+        table6=_table6,
+        measured=measured,
     )
     script = resources.files("pipeline.report").joinpath("templates/contamination.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the one that may run
@@ -183,10 +193,22 @@ def to_markdown(report: Report) -> str:
             "",
             f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits, {f.n_hashes} hashes, about {f.distinct:,} "
             f"distinct n-grams; false positive rate asked {f.rate_asked:.2g}, by its bits "
-            f"{f.rate_expected:.2g}, measured {f.found:,} of {f.tried:,}.",
+            f"{f.rate_expected:.2g}, measured: {measured(f)}.",
         ]
     lines += ["", *(f"- {_plain(what)}: {_plain(how)}" for what, how in report.method.items()), ""]
     return "\n".join(lines)
+
+
+def measured(f: FilterResult) -> str:
+    """How often a filter was wrong, for people."""
+    parts = [f"{f.found:,} of {f.tried:,} random n-grams that no text has were found"]
+    if f.real_words:
+        words = f"{f.real_words.words:,} real words of one unit"
+        if f.real_words.found is None:
+            parts.append(f"random n-grams of {words} were not tried ({f.real_words.missing})")
+        else:
+            parts.append(f"{f.real_words.found:,} of {f.real_words.tried:,} random n-grams of {words}")
+    return "; ".join(parts)
 
 
 def _table6(b: BenchmarkResult) -> list[Share | None]:
@@ -208,7 +230,6 @@ def _plain(text: str) -> str:
 
 
 def percent(share: Share | None) -> str:
-    """A share for people: a dash where there is none."""
     """A share for people: a dash where there is none."""
     if share is None or not share.total:
         return "–"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dedup.benchmarks import Benchmark
 from dedup.evidence import Passage, passages
 from dedup.overlap import BenchmarkIndex, Overlap, Share
+from dedup.trials import Trial
 from pipeline.report.contamination import (
     BenchmarkResult,
     Evidence,
@@ -90,10 +91,7 @@ def assemble(
                 ],
             )
         )
-    records = [
-        FilterResult(path, **{key: value for key, value in record.items() if key != "key"})
-        for path, record in filters
-    ]
+    records = [_filter(path, record) for path, record in filters]
     asked = len(results) - samples
     return Report(
         subject,
@@ -103,6 +101,12 @@ def assemble(
         results[asked:],
         _method(index, training_set, policy),
     )
+
+
+def _filter(path: str, record: Mapping[str, Any]) -> FilterResult:
+    facts = {key: value for key, value in record.items() if key not in ("key", "real_words")}
+    trial = record.get("real_words")
+    return FilterResult(path, **facts, real_words=Trial(**trial) if trial else None)
 
 
 def _evidence(

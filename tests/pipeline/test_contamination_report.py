@@ -18,6 +18,7 @@ from dedup.benchmarks import Benchmark
 from dedup.evidence import Passage
 from dedup.ngrams import NGrams
 from dedup.overlap import BenchmarkIndex, Overlap, Share
+from dedup.trials import Trial
 from pipeline import contamination
 from pipeline.errors import UserError
 from pipeline.report import findings
@@ -51,7 +52,7 @@ REPORT = Report(
         BenchmarkResult("Split", "wiki.txt", True, [], "tokens", 8, OVERLAP, None),
     ],
     Share(1, 63),
-    [FilterResult("filters/b/train.bloom", 640, 27, 12, 0.5, 1e-8, 7.5e-9, 1_000_000, 0)],
+    [FilterResult("filters/b/train.bloom", 640, 27, 12, 0.5, 1e-8, 7.5e-9, 10**6, 0, Trial(1234, 10**7, 0))],
     (),
     {"Normal form": "lower case"},
 )  # fmt: skip
@@ -88,6 +89,7 @@ def test_json_has_the_shares_that_others_read() -> None:
     assert split["own_train"]["occurrences"]["share"] == 0.075
     assert quiz["worst"][0]["evidence"][0]["url"] == EVIDENCE.url
     assert value["filters"][0]["rate_expected"] == 7.5e-9
+    assert value["filters"][0]["real_words"] == {"words": 1234, "tried": 10**7, "found": 0, "missing": ""}
     assert value["documents"] == {"hits": 1, "total": 63, "share": 1 / 63}
 
 
@@ -95,7 +97,8 @@ def test_page_shows_what_the_data_says() -> None:
     page = Page(to_html(REPORT))
     for expected in (
         "Quiz", "7.50%", "3 of 40", "5.13%", "2 of 39", "20.00%", "Example q7: 3 of 9", "He said ",
-        "What is it that flies", "1 of 63", "0 of 1,000,000", "2 of its texts are shorter than 8 tokens",
+        "What is it that flies", "1 of 63", "0 of 1,000,000",
+        "0 of 10,000,000 random n-grams of 1,234 real words", "2 of its texts are shorter than 8 tokens",
     ):  # fmt: skip
         assert expected in " ".join(page.text.split()), expected
     assert [tag for tag, _ in page.elements].count("mark") == 2

@@ -141,6 +141,8 @@ def test_stage_is_the_same_in_any_partitions(client: Client, tmp_path: Path, qui
     (made,) = reports[0]["filters"]
     assert made["found"] == 0
     assert made["rate_expected"] <= 1e-8
+    assert made["real_words"]["found"] is None
+    assert "too few" in made["real_words"]["missing"]
 
 
 def with_policy(run: Run, policy: str, **values: Any) -> Run:
@@ -248,14 +250,39 @@ def test_command_agrees_by_filter_and_by_scan(
     assert "quiz" in capsys.readouterr().out
 
 
-def test_without_benchmarks(client: Client, tmp_path: Path, quiz: str) -> None:
-    run = prepare(client, tmp_path / "corpus", quiz, 2)
-    run = Run(run.corpus, run.batch, Settings(), client, run.progress)
-    overlap.run(run)
-    seal = Table(run.corpus, "overlap", "b").sealed()
-    assert seal is not None
-    assert seal.counts == {"overlap": {OK: 38}}
-    assert run.corpus.exists(filters.name("b"))
+def test_without_benchmarks_and_in_words(client: Client, tmp_path: Path, quiz: str) -> None:
+    records = []
+    for partitions in (1, 2):
+        run = prepare(client, tmp_path / str(partitions), quiz, partitions)
+        run = Run(run.corpus, run.batch, Settings(overlap=Overlap(unit="words")), client, run.progress)
+        overlap.run(run)
+        seal = Table(run.corpus, "overlap", "b").sealed()
+        assert seal is not None
+        assert seal.counts == {"overlap": {OK: 38}}
+        report = run.corpus.read_json("reports/b/contamination.json")
+        assert report is not None
+        records.append(report["filters"][0])
+    assert records[0] == records[1]
+    words = len({word for text in TEXTS.values() for word in text.split()})
+    assert 400 < records[0]["real_words"]["words"] <= words
+    assert (records[0]["real_words"]["tried"], records[0]["real_words"]["found"]) == (10_000_000, 0)
+    markdown = Path(run.corpus.path("reports/b/contamination.md")).read_text()
+    assert "0 of 10,000,000 random n-grams of" in markdown
+
+
+def test_sample_of_words_is_the_same_in_any_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "SAMPLE", 7)
+    monkeypatch.setattr(filters, "CHARACTERS", 20)
+    rows = pa.table({"doc_id": list(TEXTS), "text": list(TEXTS.values()), "url": list(TEXTS)})
+    samples = []
+    for size in (1, 9, 40):
+        sample = filters.SAMPLED.empty_table()
+        for start in reversed(range(0, 40, size)):
+            sample = filters._lowest(sample, rows.slice(start, size))
+        samples.append(sample.to_pydict())
+    assert samples[0] == samples[1] == samples[2]
+    assert samples[0]["doc_id"] == sorted(TEXTS)[:7]
+    assert samples[0]["text"][0] == TEXTS[min(TEXTS)][:20]
 
 
 def test_check_names_what_is_wrong(tmp_path: Path, quiz: str) -> None:
