@@ -4,13 +4,14 @@ A document's number, its node, is `partition · 2³² + row`; the partitions of 
 partition's home is the task that reads it whenever something is wanted of its documents.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from dask import dataframe as dd
 from numpy.typing import NDArray
 
@@ -107,13 +108,18 @@ def _open_slot(slot: Slot) -> pd.DataFrame:
     return pd.DataFrame(slot, columns=["file", "base"])
 
 
-def each(home: pd.DataFrame, rows: pd.DataFrame, column: str) -> Iterator[tuple[Any, pd.DataFrame, Any]]:
-    """For each partition of a home that some of `rows` are about: it, these, and their row numbers in it."""
+def gather(
+    home: pd.DataFrame, rows: pd.DataFrame, column: str, columns: Sequence[str]
+) -> tuple[pd.DataFrame, pa.Table | None]:
+    """The rows sorted by `column`, nodes of a home; and `columns` of these documents. None for no rows."""
+    rows = rows.sort_values(column, kind="stable", ignore_index=True)
     nodes = rows[column].to_numpy(np.int64)
-    for partition in home.itertuples(index=False):
-        about = np.flatnonzero(nodes // ROWS == partition.partition)
-        if len(about):
-            yield partition, rows.iloc[about].reset_index(drop=True), nodes[about] % ROWS
+    tables = []
+    for number, documents in sorted(zip(home["partition"], home["documents"], strict=True)):
+        start, end = np.searchsorted(nodes, [number * ROWS, (number + 1) * ROWS])
+        if start < end:
+            tables.append(documents.read(columns, nodes[start:end] % ROWS))
+    return rows, pa.concat_tables(tables) if tables else None
 
 
 def spread(rows: dd.DataFrame, where: Where, places: int) -> dd.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dedup import clusters, index, lsh, minhash
 from dedup.documents import DECISIONS, DOCUMENTS, EXACT, NEAR, OK, Documents, frame
 from dedup.index import Parameters
-from dedup.places import ROWS, Numbers, each
+from dedup.places import ROWS, Numbers, gather
 
 BUCKETS = pd.DataFrame({name: np.empty(0, np.int64) for name in ("bucket", "node", "text_key")})
 HALVES = clusters.EDGES.assign(evidence=pd.Series([], dtype=pd.ArrowDtype(pa.binary())))
@@ -87,38 +87,32 @@ def candidates(
 
 def sign(home: pd.DataFrame, pairs: pd.DataFrame, column: str) -> pd.DataFrame:
     """The pairs with the evidence of the low node, bound for the home of the high one."""
-    pairs = pairs.drop_duplicates(ignore_index=True)
-    signed = [
-        own.assign(evidence=frame(part.documents.read([column], rows))[column])
-        for part, own, rows in each(home, pairs, "low")
-    ]
-    return _together(signed, HALVES)
+    pairs, low = gather(home, pairs.drop_duplicates(ignore_index=True), "low", [column])
+    return HALVES if low is None else pairs.assign(evidence=frame(low)[column])
 
 
 def verify(home: pd.DataFrame, halves: pd.DataFrame, column: str, parameters: Parameters) -> pd.DataFrame:
     """The pairs that are similar enough."""
-    edges = []
-    for part, own, rows in each(home, halves, "high"):
-        left = _binary(own["evidence"])
-        right = part.documents.read([column], rows)[column]
-        if column == "signature":
-            left, right = (minhash.from_bytes(side, parameters.num_perm) for side in (left, right))
-            similarity = lsh.similarity(left, right)
-        else:
-            similarity = lsh.jaccard(left, right)
-        edges.append(own.loc[similarity >= parameters.threshold, ["low", "high"]])
-    return _together(edges, clusters.EDGES)
+    halves, high = gather(home, halves, "high", [column])
+    if high is None:
+        return clusters.EDGES
+    sides = _binary(halves["evidence"]), high[column]
+    if column == "signature":
+        similarity = lsh.similarity(*(minhash.from_bytes(side, parameters.num_perm) for side in sides))
+    else:
+        similarity = lsh.jaccard(*sides)
+    return halves.loc[similarity >= parameters.threshold, ["low", "high"]].reset_index(drop=True)
 
 
 def first(home: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     """Of each component, each partition's first document by the order of keepers."""
-    found = []
-    for part, own, rows in each(home, members.drop_duplicates("node"), "node"):
-        documents = frame(part.documents.read(DOCUMENTS.names, rows)).assign(
-            batch=part.batch, component=own["component"].to_numpy(), partition=part.partition
-        )
-        found.append(_in_order(documents).drop_duplicates("component"))
-    return _together(found, FIRST)
+    members, documents = gather(home, members.drop_duplicates("node"), "node", DOCUMENTS.names)
+    if documents is None:
+        return FIRST
+    partition = members["node"].to_numpy(np.int64) // ROWS
+    batch = home.set_index("partition")["batch"].loc[partition].to_numpy()
+    found = frame(documents).assign(batch=batch, component=members["component"], partition=partition)
+    return _in_order(found).drop_duplicates(["component", "partition"])
 
 
 def keepers(firsts: pd.DataFrame, numbers: Numbers) -> pd.DataFrame:
