@@ -22,7 +22,7 @@ from pipeline.progress import Progress
 from pipeline.settings import Benchmark, Overlap, Settings, Shards
 from pipeline.stage import Partition, Run
 from pipeline.tables import DOCUMENTS, DUPLICATES, OK
-from shards import writer
+from shards import tokenizer, writer
 
 HELDOUT = 0.3
 SYLLABLES = ("har", "bel", "mon", "tip", "gru", "sal", "ka", "do", "vin", "lor", "es", "um", "qui", "zet")
@@ -35,7 +35,8 @@ TRAIN = [
     if not held
 ]
 DROPPED, DUPLICATE = TRAIN[0], TRAIN[1]
-HELD = next(doc_id for doc_id in TEXTS if doc_id not in TRAIN)
+HELD, QUOTING = [doc_id for doc_id in TEXTS if doc_id not in TRAIN][:2]
+TEXTS[QUOTING] += " " + " ".join(TEXTS[TRAIN[5]].split()[:30])
 FOUND = TRAIN[2]
 QUIZ = {
     "found": " ".join(TEXTS[FOUND].split()[10:30]).upper(),
@@ -248,6 +249,38 @@ def test_command_agrees_by_filter_and_by_scan(
     assert by_scan["documents"] == stage["documents"]
     assert by_filter["benchmarks"][0]["worst"][0]["evidence"][0]["example"]["text"] == QUIZ["found"]
     assert "quiz" in capsys.readouterr().out
+
+
+def test_samples_stand_beside_the_held_out_split(client: Client, tmp_path: Path, quiz: str) -> None:
+    run = prepare(client, tmp_path / "corpus", quiz, 3)
+    overlap.run(run)
+    commit(run)
+    trained = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
+    made = [trained[3], f"{trained[4]} {TEXTS[DROPPED]}", TEXTS[DROPPED]]
+    path = tmp_path / "generated.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in made))
+    contamination.main([run.corpus.url, "--samples", str(path), "--output", str(tmp_path / "out")])
+    value = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert value["benchmarks"] == []
+    assert [b["name"] for b in value["samples"]] == ["generated", "held-out split"]
+
+    encoder = tokenizer.load("gpt2")
+
+    def grams(text: str) -> list[tuple[int, ...]]:
+        tokens = encoder.encode(f" {text}")
+        return [tuple(tokens[i : i + 8]) for i in range(len(tokens) - 7)]
+
+    known = {gram for text in trained for gram in grams(text)}
+    held_out = [text for doc_id, text in TEXTS.items() if doc_id not in TRAIN]
+    for texts, found in zip((made, held_out), value["samples"], strict=True):
+        shares = [sum(g in known for g in grams(text)) / len(grams(text)) for text in texts]
+        curve = [100 * sum(100 * share <= at for share in shares) / len(shares) for at in range(101)]
+        assert found["cdf"] == pytest.approx(curve, abs=1e-3)
+        assert curve[0] < 100
+        assert found["corpus"]["examples"]["total"] == len(texts)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<polyline") == 2
+    assert "held-out split" in page
 
 
 def test_without_benchmarks_and_in_words(client: Client, tmp_path: Path, quiz: str) -> None:
