@@ -10,7 +10,6 @@ thread for computing; printed are medians of the rounds. Needs the extra `train`
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -187,16 +186,18 @@ def first_batch(path: Path) -> float:
 
 
 def memory(path: Path) -> tuple[float, float, float]:
-    """MB of uint16 tokens read in all; the most MB resident after a 20th of that, and after all."""
+    """MB of uint16 tokens read in all; MB resident on average over the second tenth of that, and the last."""
+    import psutil
+
     from shards.stream import PackedReader
 
-    reader = PackedReader(str(path), LENGTH, batch_size=BATCH, interleave=16)
-    early = 0.0
+    reader, process = PackedReader(str(path), LENGTH, batch_size=BATCH, interleave=16), psutil.Process()
+    tenths: list[list[int]] = [[] for _ in range(10)]
     for n, _ in enumerate(reader):
-        if n == len(reader) // 20:
-            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if n % 50 == 0:
+            tenths[n * 10 // len(reader)].append(process.memory_info().rss)
     size = float(reader.layout.tokens.sum()) * 2 / 2**20
-    return size, early, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return size, statistics.mean(tenths[1]) / 2**20, statistics.mean(tenths[9]) / 2**20
 
 
 def alone(name: str, *arguments: str) -> Any:
@@ -303,7 +304,7 @@ def report(
         print(f"{name}: {value:.1f} M tokens/s; we have {read['packed'] / value:.2f} x its speed")
     print(f"first batch over {N_SHARDS} shards: {statistics.median(starts):.3f} s")
     size, early, late = resident
-    print(f"reading {size:.0f} MB of tokens: {early:.0f} MB resident after a 20th, {late:.0f} MB at the end")
+    print(f"reading {size:.0f} MB of tokens: resident in the second tenth {early:.0f} MB, last {late:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Row groups in memory while somebody needs them, loaded by threads before anybody does."""
 
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,6 +49,7 @@ def read_ahead(
     loading: dict[int, Future[Group]] = {}
     ahead = 0
     pool = ThreadPoolExecutor(threads, thread_name_prefix="shards")
+    at_exit = sys.is_finalizing
     try:
         while True:
             while ahead < items and (plan := next(coming, None)) is not None:
@@ -67,7 +69,8 @@ def read_ahead(
                 if not users[group]:
                     del users[group], loading[group]
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if not at_exit():  # the threads have ended by then, and what shutdown needs may be gone
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Tables:

@@ -229,7 +229,10 @@ class PackedReader(Reader[IdArray, IdArray]):
         if order is None:
             return ids
         offsets = bounds.tolist()
-        return np.concatenate([ids[offsets[row] : offsets[row + 1]] for row in order.tolist()])
+        # Arrow's pool gives memory back; among blocks of this size, malloc keeps ever more holes
+        shuffled = np.frombuffer(pa.allocate_buffer(ids.nbytes), ids.dtype)
+        pieces = [ids[offsets[row] : offsets[row + 1]] for row in order.tolist()]
+        return np.concatenate(pieces, out=shuffled)
 
     def _batch(self, step: Loaded[IdArray]) -> IdArray:
         items, groups = step.plan.items, step.groups
