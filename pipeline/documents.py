@@ -16,8 +16,8 @@ from pipeline import engines
 from pipeline import extract as extraction
 from pipeline import language as identification
 from pipeline import quality as cleaning
-from pipeline.engines import Page
 from pipeline.fetch.warc import read_body
+from pipeline.page import Page, Text
 from pipeline.settings import Extract, Language, Quality
 from pipeline.stage import Output, Partition, Run, map_partitions
 from pipeline.tables import DOCUMENTS, OK
@@ -79,15 +79,20 @@ def documents(
     and can be had again from the WARC files.
     """
     outcomes = []
-    for outcome in extraction.extract(_pages(pages, bodies, extract.engine), extract):
+    for outcome in extraction.extract(_pages(pages, bodies, extract, language, quality), extract):
         outcomes.append(outcome)
         if on_outcome:
             on_outcome(outcome.reason)
-    extracted = np.array([outcome.reason == OK for outcome in outcomes], dtype=np.bool_)
-    found = [outcome.value for outcome in outcomes if outcome.value]
+    found = [outcome.value for outcome in outcomes if isinstance(outcome.value, Text)]
+    extracted = np.array([isinstance(outcome.value, Text) for outcome in outcomes], dtype=np.bool_)
     texts = pa.array([document.text for document in found], pa.large_string())
+    samples = [outcome.value.text if outcome.value else "" for outcome in outcomes]
+    readable = np.array([bool(sample) for sample in samples], dtype=np.bool_)
 
-    languages, probabilities, by_language = identification.language(texts, language)
+    languages, probabilities, by_language = identification.language(
+        pa.array(samples, pa.large_string()).filter(pa.array(readable)), language
+    )
+    by_language = by_language.filter(pa.array(extracted[readable]))
     understood = np.asarray(pc.equal(by_language, OK))
     texts = texts.filter(pa.array(understood))
     n_words, by_quality = cleaning.quality(texts, quality)
@@ -103,8 +108,8 @@ def documents(
         "hostname": [urlsplit(url).hostname for url in pages["final_url"].to_pylist()],
         "title": _spread(pa.array([document.title for document in found], pa.string()), extracted),
         "date": _spread(pa.array([document.date for document in found], pa.string()), extracted),
-        "language": _spread(languages, extracted),
-        "language_probability": _spread(probabilities, extracted),
+        "language": _spread(languages, readable),
+        "language_probability": _spread(probabilities, readable),
         "n_words": _spread(n_words, judged),
         "text": _spread(texts, judged),
         "stage": pa.array(stage, pa.string()),
@@ -118,11 +123,24 @@ def documents(
     return pa.table(columns, schema=DOCUMENTS), counts
 
 
-def _pages(pages: pa.Table, bodies: Iterable[Body], engine: str) -> Iterator[Page]:
+def _pages(
+    pages: pa.Table, bodies: Iterable[Body], extract: Extract, language: Language, quality: Quality
+) -> Iterator[Page]:
+    english = extract.early_language and language.keep == ["en"]
+    min_words = quality.min_words if extract.early_length and quality.min_words else 0
     columns = pages.select(["final_url", "content_type", "fetched"]).to_pylist()
     for row, (body, charset) in zip(columns, bodies, strict=True):
-        fetched = row["fetched"].date().isoformat() if row["fetched"] else None
-        yield Page(body, row["final_url"], charset, row["content_type"], fetched, engine)
+        yield Page(
+            body,
+            row["final_url"],
+            charset,
+            row["content_type"],
+            fetched=row["fetched"].date().isoformat() if row["fetched"] else None,
+            engine=extract.engine,
+            english=english,
+            min_words=min_words,
+            boilerplate=extract.boilerplate,
+        )
 
 
 def _spread(values: pa.Array, rows: npt.NDArray[np.bool_]) -> pa.Array:

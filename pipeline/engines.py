@@ -11,6 +11,7 @@ loss; `trafilatura.bare_extraction` with its fallbacks is the reference in the t
   elements without attributes are passed over.
 - jusText writes down an XPath for every paragraph, which nobody reads.
 - Scripts (but JSON-LD), styles and drawings are dropped before the tree is copied.
+- What `pipeline.early` can tell from the page's words is not extracted.
 - Its comparison with readability and jusText is made only where its own result is doubtful: short, unclean,
   or less than half of what the page's paragraphs hold.
 
@@ -26,7 +27,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import msgspec
 import trafilatura
 from htmldate import find_date
 from justext.core import PathInfo
@@ -38,7 +38,9 @@ from trafilatura.settings import Extractor
 from trafilatura.utils import HTML_PARSER, load_html
 from trafilatura.xpaths import REGEXP_NS
 
+from pipeline import early
 from pipeline.errors import UserError
+from pipeline.page import Dropped, Page, Text
 
 JSON = ("application/ld+json", "application/settings+json")
 DRAWINGS = ("style", "svg", "canvas")
@@ -48,44 +50,27 @@ DOUBT = 2  # a text is doubtful if the page's paragraphs hold so many times as m
 TESTED = re.compile(r"re:test\((@\w+(?:\|@\w+)*), *'[^']*'(?:, *'\w*')?\)")
 
 
-class Page(msgspec.Struct, frozen=True):
-    """What an engine is given."""
-
-    body: bytes  # after content decoding
-    url: str  # where it was in the end: helps to find the date
-    charset: str | None = None  # of the Content-Type header
-    content_type: str | None = None
-    fetched: str | None = None  # ISO date: no date of publication is later
-    engine: str = "trafilatura"
+Engine = Callable[[str, Page], Text | Dropped | None]
 
 
-class Text(msgspec.Struct, frozen=True):
-    """What is found in a page."""
-
-    text: str
-    title: str | None = None
-    date: str | None = None  # ISO 8601
-
-
-Engine = Callable[[str, Page], Text | None]
-
-
-def with_trafilatura(characters: str, page: Page) -> Text | None:
+def with_trafilatura(characters: str, page: Page) -> Text | Dropped | None:
     """trafilatura's text, without readers' comments; its fallbacks only where they may matter."""
     return _trafilatura(characters, page, fallbacks=True)
 
 
-def with_trafilatura_fast(characters: str, page: Page) -> Text | None:
+def with_trafilatura_fast(characters: str, page: Page) -> Text | Dropped | None:
     """trafilatura without its fallbacks."""
     return _trafilatura(characters, page, fallbacks=False)
 
 
-def _trafilatura(characters: str, page: Page, fallbacks: bool) -> Text | None:
+def _trafilatura(characters: str, page: Page, fallbacks: bool) -> Text | Dropped | None:
     _prepare()
     tree = load_html(characters)
     if tree is None:
         return None
     _drop_what_is_no_text(tree)
+    if dropped := early.judge(tree, page):
+        return dropped
     found = trafilatura.bare_extraction(tree, url=page.url, fast=not fallbacks, include_comments=False)
     if found is None or isinstance(found, dict) or not found.text:
         return None

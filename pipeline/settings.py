@@ -149,6 +149,9 @@ class Extract(Section):
     deadline: Seconds = 10.0
     memory_limit: Count = 2 * 1024**3
     recycle_after: Count = pace(500)
+    early_language: bool = True
+    early_length: bool = True
+    boilerplate: bool = True
 
 
 class Language(Section):

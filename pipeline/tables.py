@@ -69,7 +69,7 @@ DOCUMENTS = pa.schema(
         ("hostname", pa.string()),
         ("title", pa.string()),
         ("date", pa.string()),  # ISO 8601 date of publication, as found in the page
-        ("language", pa.string()),  # ISO 639-1, of langdetect
+        ("language", pa.string()),  # ISO 639-1, of langdetect; of the whole page for what is not_english
         ("language_probability", pa.float32()),
         ("n_words", pa.int32()),  # null where text is
         ("text", pa.large_string()),  # null unless the quality rules saw it: no text, or another language

@@ -20,9 +20,10 @@ from dedup.words import normalize
 from pipeline import candidates, demo, documents, links, submissions
 from pipeline.demo import build, content, plan
 from pipeline.demo.web import Request, Web
-from pipeline.extract import Page, extract_page
+from pipeline.extract import extract_page
 from pipeline.fetch import fetch
 from pipeline.fetch.warc import read_body
+from pipeline.page import Page
 from pipeline.settings import Settings
 from pipeline.tables import OK
 from shards import tokenizer

@@ -22,7 +22,7 @@ from pipeline.tables import DOCUMENTS, PAGES
 from tests.pipeline.test_quality import GOOD
 from tests.shared import SHARED, needs_shared
 
-GERMAN = "Die Fähre verließ den Hafen vor der Dämmerung, und niemand am Kai sah, wer am Steuer stand. " * 5
+GERMAN = "Die Fähre verließ den Hafen vor der Dämmerung, und niemand am Kai sah, wer am Steuer stand. " * 8
 
 
 def article(text: str) -> bytes:
@@ -39,6 +39,7 @@ WEB: dict[str, tuple[bytes, str, str]] = {  # name -> body, stage and reason
     "lorem": (article(f"{GOOD}\nLorem ipsum."), "quality", "max_lorem_ipsum"),
     "kept too": (article(GOOD.replace("ferry", "packet boat")), "quality", "ok"),
 }
+EARLY = {"german": "not_english", "short": "too_short", "digits": "not_english"}  # in the stage extract
 
 
 def pages(names: list[str], **more: Any) -> pa.Table:
@@ -58,9 +59,12 @@ def pages(names: list[str], **more: Any) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=PAGES)
 
 
-def made(names: list[str], settings: Extract | None = None) -> tuple[pa.Table, dict[str, Counter[str]]]:
+LATE = Extract(early_language=False, early_length=False, boilerplate=False)
+
+
+def made(names: list[str], settings: Extract = LATE) -> tuple[pa.Table, dict[str, Counter[str]]]:
     bodies: Iterator[Body] = ((WEB[name][0], "utf-8") for name in names)
-    return documents(pages(names), bodies, settings or Extract(), Language(), Quality())
+    return documents(pages(names), bodies, settings, Language(), Quality())
 
 
 def conserved(given: int, counts: dict[str, Counter[str]]) -> bool:
@@ -73,7 +77,7 @@ def conserved(given: int, counts: dict[str, Counter[str]]) -> bool:
 
 def test_each_page_has_its_outcome() -> None:
     names = [*WEB, *reversed(WEB)]
-    table, counts = made(names, Extract(recycle_after=4))
+    table, counts = made(names, LATE.model_copy(update={"recycle_after": 4}))
     assert table.schema.equals(DOCUMENTS)
     assert list(zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)) == [
         WEB[name][1:] for name in names
@@ -85,6 +89,38 @@ def test_each_page_has_its_outcome() -> None:
         "language": {"ok": 8, "other_language": 2, "no_language": 2},
         "quality": {"ok": 4, "min_words": 2, "max_lorem_ipsum": 2},
     }
+
+
+def test_what_can_be_told_before_extraction_is_dropped_there() -> None:
+    table, counts = made(list(WEB), Extract())
+    fates = list(zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    assert fates == [("extract", EARLY[name]) if name in EARLY else WEB[name][1:] for name in WEB]
+    assert conserved(len(WEB), counts)
+    german = table.to_pylist()[list(WEB).index("german")]
+    assert (german["language"], german["text"], german["n_words"]) == ("de", None, None)
+    late, _ = made(list(WEB))
+    kept = [reason == "ok" for reason in late["reason"].to_pylist()]
+    assert table.filter(kept).equals(late.filter(kept))
+
+
+@pytest.mark.parametrize("keep", [["de"], ["en", "de"]])
+def test_languages_that_are_kept_are_not_dropped_early(keep: list[Any]) -> None:
+    bodies: list[Body] = [(WEB["german"][0], None)]
+    quality = Quality(min_stop_words=None)
+    table, counts = documents(pages(["german"]), bodies, Extract(), Language(keep=keep), quality)
+    assert table["language"].to_pylist() == ["de"]
+    assert counts["language"] == {"ok": 1}
+
+
+def test_a_page_of_nothing_but_a_notice_has_its_kind_as_reason() -> None:
+    notice = "This process is automatic. Your browser will redirect to your requested content shortly."
+    bodies = [article("\n".join([notice, "Just a moment..."])), article(f"{GOOD}\n{notice}")]
+    for settings, reason in ((Extract(early_length=False), "bot_check"), (LATE, "min_words")):
+        table, counts = documents(
+            pages(["", ""]), [(body, None) for body in bodies], settings, Language(), Quality()
+        )
+        assert table["reason"].to_pylist() == [reason, "ok"]
+        assert conserved(2, counts)
 
 
 def test_what_a_document_is_does_not_depend_on_its_neighbours() -> None:
@@ -119,7 +155,7 @@ def test_bodies_are_read_as_they_are_needed() -> None:
             ahead.append(number - len(outcomes))
             yield WEB[name][0], None
 
-    documents(pages(list(WEB)), bodies(), Extract(), Language(), Quality(), on_outcome=outcomes.append)
+    documents(pages(list(WEB)), bodies(), LATE, Language(), Quality(), on_outcome=outcomes.append)
     assert Counter(outcomes) == {"ok": 6, "empty": 1}
     assert max(ahead) <= 2
 
@@ -165,13 +201,13 @@ def test_bodies_come_from_warc_files_in_the_order_of_the_rows(tmp_path: Path) ->
 
 @needs_shared
 def test_real_news() -> None:
-    """Of 20 news pages all have text; those in English are kept, and no other."""
+    """Of 20 news pages those in English are kept, and no other; of the others most are not even extracted."""
     lines = (SHARED / "html/news/gold.jsonl").read_text("utf-8").splitlines()[::6]
     golds = [json.loads(line) for line in lines]
     bodies = ((gzip.decompress((SHARED / "html/news" / gold["html"]).read_bytes()), None) for gold in golds)
     table, counts = documents(pages(lines), bodies, Extract(), Language(), Quality())
     assert conserved(len(golds), counts)
-    assert counts["extract"] == {"ok": len(golds)}
+    assert counts["extract"] == {"ok": 6, "not_english": 14}
     declared = [(gold["html_lang"] or "??")[:2].lower() == "en" for gold in golds]
     assert [stage == "quality" for stage in table["stage"].to_pylist()] == declared
     assert counts["quality"] == {"ok": sum(declared)}

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html
 
-from pipeline.extract import Page, Text, _distinct, clean, extract, extract_page
+from pipeline.extract import _distinct, clean, extract, extract_page
+from pipeline.page import Page, Text
 from pipeline.settings import Extract
 from tests.shared import SHARED, needs_shared
 
