@@ -1,18 +1,20 @@
 """Pages a second from a loopback web of many hosts, against scrapy, on the same pages and with equal manners.
 
     python -m benchmarks.fetch HTML [--hosts N] [--pages N] [--rounds N] [--threads N] [--peer PYTHON]
-    python -m benchmarks.fetch HTML --latency 0.3 --dead 0.05 --drips 0.02 --spacing 1.0
+    python -m benchmarks.fetch HTML --threads 256 --spacing 1 --latency 0.3 --dead 0.05 --drips 0.02
 
 HTML: a directory of HTML files. PYTHON is the interpreter of an environment with scrapy. A host is an address
-of 127.0.0.0/8, so that both sides ask for the same URLs. Both obey robots.txt, ask a host one at a time and
-have `threads` requests in flight; ours writes WARC, scrapy's nothing. A figure is the median over the rounds.
+of 127.0.0.0/8, so that both sides ask for the same URLs; the web runs in a process of its own, and no two of
+its pages are alike. Both obey robots.txt, ask a host one at a time and have `threads` requests in flight;
+ours writes WARC, scrapy's nothing. A figure is the median over the rounds; CPU time is our process's alone.
 
-With a spacing, the time is compared with the politeness bound: no host's queue can end sooner than its
-requests (robots.txt, pages) are apart, nor all of them sooner than `threads` waits for the latency.
+With a spacing, the time is compared with the politeness bound (see `bound`). By `--skew S` the host of rank r
+has r^-S as many pages as the first, as hosts on the web do; 0 is all equally many.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import multiprocessing
 import resource
@@ -25,6 +27,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 
 from pipeline.fetch import fetch
@@ -94,7 +97,7 @@ class Web(asyncio.Protocol):
             )
             self.drip()
         else:
-            body = self.bodies[int(path[1:]) % len(self.bodies)]
+            body = self.bodies[int(path[1:]) % len(self.bodies)] + b"<!-- %s -->" % path
             head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body)
             self.transport.write(head + body)
 
@@ -117,14 +120,52 @@ def serve(html: Path, latency: float, dead: frozenset[str], drips: frozenset[str
 
 
 def ours(urls: list[str], options: Fetch) -> tuple[float, Counter[str]]:
+    """Seconds and outcomes; prints the memory at each tenth of the links."""
     rows = [
         {"link_id": f"{n:032x}", "url": url, "raw_url": url, "reason": "ok"} for n, url in enumerate(urls)
     ]
     links = pa.Table.from_pylist(rows, schema=LINKS)
+    process = psutil.Process()
+    resident: list[int] = []
+    count = itertools.count(1)
+
+    def note(_: str) -> None:
+        if next(count) * 10 // len(urls) > len(resident):
+            resident.append(process.memory_info().rss)
+
     with tempfile.TemporaryDirectory() as directory:
-        started = time.monotonic()
-        _, counts = fetch(links, options, Path(directory) / "w.warc.gz", batch="b")
-        return time.monotonic() - started, counts
+        started, cpu = time.monotonic(), time.process_time()
+        _, counts = fetch(links, options, Path(directory) / "w.warc.gz", batch="b", on_outcome=note)
+        seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    print(f"ours    {seconds:7.1f} s, {1000 * cpu / len(urls):.2f} ms of CPU a page  {dict(counts)}")
+    print(
+        f"        resident at each tenth: {' '.join(f'{size / 2**20:.0f}' for size in resident)} MB",
+        flush=True,
+    )
+    return seconds, counts
+
+
+def shares(hosts: int, pages: int, skew: float) -> list[int]:
+    """Pages of each host, by rank."""
+    weights = [(rank + 1) ** -skew for rank in range(hosts)]
+    ends = [round(pages * end / sum(weights)) for end in itertools.accumulate(weights)]
+    return [end - start for start, end in itertools.pairwise([0, *ends])]
+
+
+def bound(queues: list[int], dead: int, drips: int, options: Fetch, latency: float) -> float:
+    """The seconds below which manners allow nobody: those of the longest host, or of all over the threads.
+
+    queues: pages of each host; the first `dead` hosts never answer, the next `drips` end at the deadline, and
+    both are left alone then. Another takes its robots.txt and pages a spacing apart, and the last's latency.
+    """
+    silence = min(options.read_timeout, options.robots_timeout)
+    gap = max(options.spacing, latency)
+    hosts = [silence] * dead + [gap + options.deadline] * drips
+    busy = silence * dead + (latency + options.deadline) * drips
+    for queue in queues[dead + drips :]:
+        hosts.append(queue * gap + latency)
+        busy += (queue + 1) * latency
+    return max(*hosts, busy / options.threads)
 
 
 def main() -> None:
@@ -140,11 +181,14 @@ def main() -> None:
     parser.add_argument("--dead", type=float, default=0.0, help="share of the hosts that never answer")
     parser.add_argument("--drips", type=float, default=0.0, help="share of the hosts that drip")
     parser.add_argument("--spacing", type=float, default=0.0)
+    parser.add_argument("--skew", type=float, default=0.0)
     parser.add_argument("--peer")
     arguments = parser.parse_args()
     hosts = [f"127.{1 + n // 62_500}.{n // 250 % 250}.{1 + n % 250}" for n in range(arguments.hosts)]
     cut = round(arguments.dead * len(hosts)), round((arguments.dead + arguments.drips) * len(hosts))
     dead, drips = frozenset(hosts[: cut[0]]), frozenset(hosts[cut[0] : cut[1]])
+    queues = shares(arguments.hosts, arguments.pages, arguments.skew)
+    queues = queues[-cut[1] :] + queues[: -cut[1]] if cut[1] else queues  # those that fail are small ones
     context = multiprocessing.get_context("spawn")
     port = context.Queue()
     server = context.Process(
@@ -152,7 +196,12 @@ def main() -> None:
     )
     server.start()
     number = port.get()
-    urls = [f"http://{hosts[n % len(hosts)]}:{number}/{n}" for n in range(arguments.pages)]
+    urls = [
+        f"http://{host}:{number}/{n}"
+        for n, (_, host) in enumerate(
+            sorted((place, host) for host, queue in zip(hosts, queues, strict=True) for place in range(queue))
+        )
+    ]
     options = Fetch(
         contact="bench@example.org",
         threads=arguments.threads,
@@ -168,12 +217,9 @@ def main() -> None:
     for _ in range(arguments.rounds):
         seconds, counts = ours(urls, options)
         rates["ours"].append(counts["ok"] / seconds)
-        print(f"ours    {seconds:7.1f} s  {dict(counts)}", flush=True)
         if arguments.spacing:
-            chain = arguments.spacing * -(-arguments.pages // arguments.hosts)
-            waits = arguments.latency * (arguments.pages + arguments.hosts) / arguments.threads
-            bound = max(chain, waits) + arguments.latency
-            print(f"        {seconds / bound:7.2f} × the bound of {bound:.1f} s")
+            least = bound(queues, len(dead), len(drips), options, arguments.latency)
+            print(f"        {seconds / least:7.2f} × the bound of {least:.1f} s", flush=True)
         if arguments.peer:
             result = subprocess.run(
                 [arguments.peer, "-c", PEER],

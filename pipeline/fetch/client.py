@@ -15,9 +15,11 @@ from typing import Any
 
 import requests
 import urllib3.exceptions
+from requests.structures import CaseInsensitiveDict
 
 from pipeline.fetch.coding import ACCEPT_ENCODING, decoded
 from pipeline.fetch.guard import Guard
+from pipeline.fetch.names import Lookup
 from pipeline.fetch.outcome import Failure, http_reason
 from pipeline.fetch.target import Target
 from pipeline.fetch.transport import Budget, Transport, spending
@@ -88,9 +90,8 @@ class Client:
 
     def __init__(self, settings: Fetch, user_agent: str) -> None:
         self._settings = settings
-        self._guard = Guard(
-            settings.allow_networks, settings.connect_to, settings.nameservers, min(settings.threads, 32)
-        )
+        self._guard = Guard(settings.allow_networks, settings.connect_to, settings.nameservers)
+        self.patience = min(settings.connect_timeout, settings.deadline)  # seconds, with the resolver
         self._transport = Transport(self._guard)
         self._headers = {
             "User-Agent": user_agent,
@@ -103,12 +104,17 @@ class Client:
         self._transport.close()
         self._guard.close()
 
+    def lookup(self, target: Target) -> Lookup | None:
+        """The look-up of the target's name, if there is one to wait for."""
+        with contextlib.suppress(Failure):  # `get` will meet it again
+            return self._guard.lookup(self._guard.route(target), self.patience)
+        return None
+
     def address(self, target: Target) -> str | None:
         """The address that a request would go to; None if it cannot be known, or was given by the user."""
         try:
             route = self._guard.route(target)
-            wait = min(self._settings.connect_timeout, self._settings.deadline)
-            return None if route.named else str(self._guard.resolve(route, wait)[0].address[0])
+            return None if route.named else str(self._guard.resolve(route, self.patience)[0].address[0])
         except Failure:  # `get` will meet it again
             return None
 
@@ -157,13 +163,13 @@ class Client:
     def _exchange(
         self, response: Response, budget: Budget, max_bytes: int, content_types: list[str] | None
     ) -> None:
-        request = requests.Request(
-            "GET", response.target.url, headers={"Host": response.target.authority, **self._headers}
-        ).prepare()
+        request = requests.PreparedRequest()  # not `prepare`: the target is prepared, once for many requests
+        request.method, request.url = "GET", response.target.url
+        request.headers = CaseInsensitiveDict({"Host": response.target.authority, **self._headers})
         raw: Any = self._transport.send(request, stream=True).raw
         try:
             response.status = raw.status
-            response.status_line = f"{raw.status} {raw.reason or ''}".strip()
+            response.status_line = " ".join(f"{raw.status} {raw.reason or ''}".split())
             response.headers = [(name, " ".join(value.split())) for name, value in raw.headers.items()]
             limit = max_bytes if 200 <= raw.status < 300 else min(UNUSED_BODY, max_bytes)
             budget.expect_body(limit)

@@ -9,26 +9,17 @@ addresses is.
 
 import functools
 import ipaddress
-import logging
-import re
-import threading
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pipeline.fetch.names import RETRY_AGE, Endpoint, Names
+from pipeline.fetch.names import Endpoint, Lookup, Names
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.target import DEFAULT_PORTS, Target
 
-logger = logging.getLogger(__name__)
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-CACHED = 50_000  # names, about 500 bytes each
 
 # Globally routable by the letter of `ipaddress` in some Python version, yet no place for a crawler.
 _REFUSED: tuple[tuple[Network, str], ...] = tuple(
@@ -77,20 +68,15 @@ class Guard:
         allow_networks: Iterable[str],
         connect_to: dict[str, str],
         nameservers: Sequence[str] = (),
-        threads: int = 8,
     ) -> None:
         self._names = Names(nameservers)
         self._allowed = [ipaddress.ip_network(network, strict=False) for network in allow_networks]
         self._routes = {pattern.lower(): _base(base) for pattern, base in connect_to.items()}
-        self._lookups = ThreadPoolExecutor(threads, thread_name_prefix="dns")
-        self._cache: dict[tuple[str, int], tuple[float, list[Endpoint] | Failure]] = {}
-        self._lock = threading.Lock()
-        for pattern, base in connect_to.items():
-            _warn(f"fetch.connect_to: requests for the hosts {pattern!r} go to {base}, not to the real web")
+        self._refusal = functools.lru_cache(4096)(self._judge)
 
     def close(self) -> None:
-        """Lets go of the look-up threads; one that hangs in the system's resolver ends by itself."""
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        """Ends the look-ups."""
+        self._names.close()
 
     def route(self, target: Target) -> Route:
         """The way to a target. Raises Failure("port_refused")."""
@@ -101,39 +87,49 @@ class Guard:
             raise Failure("port_refused", f"port {target.port}")
         return Route(target.scheme, target.host, target.port, named=False)
 
+    def lookup(self, route: Route, seconds: float) -> Lookup | None:
+        """The look-up that `resolve` would wait for; None if it need not, or if `seconds` were not enough."""
+        known = self._names.get(route.host, route.port)
+        if not isinstance(known, Lookup):
+            return None
+        if known.overdue(seconds):
+            self._give_up(route, seconds)
+            return None
+        return known
+
     def resolve(self, route: Route, seconds: float) -> list[Endpoint]:
         """The checked addresses of a route, from a cache that keeps them as long as `names` says.
 
         Raises Failure: "dns_error", "address_refused", or "timeout" after `seconds`.
         """
-        key = (route.host, route.port)
-        with self._lock:
-            expires, known = self._cache.get(key, (0.0, []))
-        if expires < time.monotonic():
-            future = self._lookups.submit(self._names.lookup, route.host, route.port)
+        known = self._names.get(route.host, route.port)
+        if isinstance(known, Lookup):
             try:
-                known, age = future.result(timeout=max(seconds, 0.0))
+                known = known.result(timeout=max(seconds, 0.0))
             except TimeoutError:
-                future.cancel()
-                detail = f"no answer to the DNS query in {seconds:.1f} s"
-                known, age = Failure("timeout", detail, retry=True), RETRY_AGE
-            with self._lock:
-                if len(self._cache) > CACHED:
-                    self._cache.clear()
-                self._cache[key] = (time.monotonic() + age, known)
+                known = self._give_up(route, seconds)
         if isinstance(known, Failure):
             raise Failure(known.reason, known.detail, retry=known.retry)
         if not route.named:
             for endpoint in known:
-                self._check(endpoint.address[0])
+                if why := self._refusal(endpoint.address[0]):
+                    raise Failure("address_refused", why)
         return known
 
-    def _check(self, text: str) -> None:
+    def _give_up(self, route: Route, seconds: float) -> Failure:
+        failure = Failure("timeout", f"no answer to the DNS query in {seconds:.1f} s", retry=True)
+        self._names.give_up(route.host, route.port, failure)
+        return failure
+
+    def _judge(self, text: str) -> str | None:
         address = ipaddress.ip_address(text)
-        if why := refusal(address):
-            candidates = {address, embedded(address) or address}
-            if not any(c.version == n.version and c in n for c in candidates for n in self._allowed):
-                raise Failure("address_refused", f"{address}: {why}")
+        why = refusal(address)
+        if why is None:
+            return None
+        candidates = {address, embedded(address) or address}
+        if any(c.version == n.version and c in n for c in candidates for n in self._allowed):
+            return None
+        return f"{address}: {why}"
 
 
 def refusal(address: Address) -> str | None:
@@ -173,8 +169,3 @@ def _base(url: str) -> Route:
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError(f"{url!r} is not of the form http://host:port")
     return Route(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], named=True)
-
-
-@functools.cache
-def _warn(message: str) -> None:
-    logger.warning(re.sub(r"\s+", " ", message))

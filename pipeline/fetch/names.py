@@ -1,7 +1,10 @@
 """Host names to addresses: through the system, or by asking name servers, who also tell how long it holds."""
 
 import socket
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -14,6 +17,8 @@ UNKNOWN_AGE = 300.0  # seconds an answer is kept; getaddrinfo does not tell the 
 MIN_AGE, MAX_AGE = 30.0, 3600.0  # bounds of a TTL: short ones are for balancing load, or for rebinding
 RETRY_AGE = 1.0  # of a failure that passes
 LIFETIME = 8.0  # seconds for a query, retransmissions included
+THREADS = 32  # look-ups at a time
+CACHED = 50_000  # names, about 500 bytes each
 
 
 class Endpoint(NamedTuple):
@@ -23,15 +28,28 @@ class Endpoint(NamedTuple):
     address: tuple[Any, ...]
 
 
+Found = list[Endpoint] | Failure
+
+
 class Answer(NamedTuple):
     """What a look-up found, and for how many seconds it may be kept."""
 
-    found: list[Endpoint] | Failure
+    found: Found
     age: float
 
 
+class Lookup(Future[Found]):
+    """A question on its way, and its answer."""
+
+    started: float | None = None  # on the monotonic clock; None while all threads are busy with others
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether the answer has been waited for that long. Waiting for a thread does not count."""
+        return self.started is not None and time.monotonic() - self.started >= seconds
+
+
 class Names:
-    """Looks names up. Safe to use from many threads.
+    """Looks names up, several at a time, and keeps what it found. Safe to use from many threads.
 
     servers: addresses of recursive name servers, with a port where it is not 53. None: the system's way, with
     its hosts file. Raises ValueError for what is no address.
@@ -43,9 +61,49 @@ class Names:
             self._resolver = dns.resolver.Resolver(configure=False)
             self._resolver.nameservers = [_server(server) for server in servers]
             self._resolver.lifetime = LIFETIME
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dns")
+        self._cache: dict[tuple[str, int], tuple[float, Found]] = {}
+        self._asked: dict[tuple[str, int], Lookup] = {}
+        self._lock = threading.Lock()
 
-    def lookup(self, host: str, port: int) -> Answer:
-        """The addresses of a host; its failures are `dns_error`."""
+    def close(self) -> None:
+        """Lets go of the threads; one that hangs in the system's resolver ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def get(self, host: str, port: int) -> Found | Lookup:
+        """The addresses of a host, why it has none, or the look-up that will tell."""
+        key = (host, port)
+        with self._lock:
+            expires, known = self._cache.get(key, (0.0, []))
+            if expires >= time.monotonic():
+                return known
+            lookup = self._asked.get(key)
+            if lookup is None:
+                lookup = self._asked[key] = Lookup()
+                self._threads.submit(self._answer, key, lookup)
+            return lookup
+
+    def give_up(self, host: str, port: int, failure: Failure) -> None:
+        """Takes `failure` for the answer, for a while; the next to ask starts anew."""
+        self._keep((host, port), Answer(failure, RETRY_AGE))
+
+    def _answer(self, key: tuple[str, int], lookup: Lookup) -> None:
+        lookup.started = time.monotonic()
+        try:
+            answer = self._lookup(*key)
+        except Exception as error:  # noqa: BLE001 - nobody would hear of it, and somebody waits
+            answer = _failed(f"{key[0]}: {error!r}")
+        self._keep(key, answer)
+        lookup.set_result(answer.found)
+
+    def _keep(self, key: tuple[str, int], answer: Answer) -> None:
+        with self._lock:
+            self._asked.pop(key, None)
+            if len(self._cache) > CACHED:
+                self._cache.clear()
+            self._cache[key] = (time.monotonic() + answer.age, answer.found)
+
+    def _lookup(self, host: str, port: int) -> Answer:
         flags = socket.AI_NUMERICHOST if self._resolver else 0
         try:
             found = socket.getaddrinfo(

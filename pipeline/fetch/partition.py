@@ -137,7 +137,10 @@ class _Crawl:
                 self._fail(visit, failure)
             elif self._settings.robots and visit.row is not None and visit.target.origin not in host.rules:
                 self._schedule.hold(host, visit)
+            elif not host.named and (name := self._client.lookup(visit.target)):
+                self._schedule.wait(host, visit, name, self._client.patience)
             else:
+                host.named = False  # an answer that expires at once is good for one turn
                 address = self._client.address(visit.target)
                 if host.pace.claim(time.monotonic(), address):
                     self._ask(host, visit, address)
@@ -275,7 +278,7 @@ class _Crawl:
 
     def _record(self, index: int, row: dict[str, Any]) -> None:
         if row["reason"] not in _UNTRIED:
-            self._journal.add(Entry(index, self._warc.end(), row))
+            self._journal.add(Entry(index, self._warc.end, row))
         self._note(index, row)
 
     def _note(self, index: int, row: dict[str, Any]) -> None:

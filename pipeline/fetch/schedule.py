@@ -1,7 +1,8 @@
 """Whose turn it is: hosts in a heap by the time at which they may be asked, visits in a queue for each host.
 
 A visit is one link on its way, or the robots.txt that it waits for. One turn is one request, so redirects,
-retries and robots.txt all keep the host's spacing, and no thread ever sleeps for a host while another is due.
+retries and robots.txt all keep the host's spacing, and no thread ever sleeps for a host, or while its name is
+looked up, as long as another is due.
 """
 
 import heapq
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pipeline.fetch.names import Lookup
 from pipeline.fetch.politeness import Pace
 from pipeline.fetch.robots import Rules
 from pipeline.fetch.target import Origin, Target
@@ -33,7 +35,7 @@ class Visit:
 
 
 class Host:
-    """A host's queue and manners. Its fields are the schedule's to change, but for `pace`."""
+    """A host's queue and manners. Its fields are the schedule's to change, but for `pace` and `named`."""
 
     def __init__(self, name: str, settings: Fetch) -> None:
         self.name = name
@@ -42,6 +44,9 @@ class Host:
         self.rules: dict[Origin, Rules] = {}
         self.held: dict[Origin, list[Visit]] = {}  # visits that wait for their robots.txt
         self.idle = True  # neither in the heap nor in a thread's hands
+        self.ticket = 0  # of its place in the heap, if it is there
+        self.waits = 0.0  # for its name, until then at most
+        self.named = False  # the name was looked up for the turn that comes now
 
 
 class Schedule:
@@ -52,7 +57,7 @@ class Schedule:
         self._settings = settings
         self._hosts: dict[str, Host] = {}
         self._heap: list[tuple[float, int, Host]] = []
-        self._ticket = itertools.count()
+        self._ticket = itertools.count(1)
         self._open = 0  # links without an outcome
         self._leader: int | None = None
         self._changed = threading.Condition()
@@ -76,8 +81,11 @@ class Schedule:
             while self._open:
                 now = time.monotonic()
                 late = now >= self.until
+                while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
+                    heapq.heappop(self._heap)  # the host has another place by now
                 if self._heap and (late or self._heap[0][0] <= now):
                     _, _, host = heapq.heappop(self._heap)
+                    host.ticket = 0
                     if self._heap and self._leader is None:
                         self._changed.notify()
                     return host, host.visits.popleft()
@@ -104,6 +112,13 @@ class Schedule:
             host = self._host(visit.target.host)
             host.visits.appendleft(visit)
             self._wake(host)
+
+    def wait(self, host: Host, visit: Visit, name: Lookup, seconds: float) -> None:
+        """Puts a visit back until its host's name is looked up, or to look again after `seconds`."""
+        with self._changed:
+            host.visits.appendleft(visit)
+            host.waits = time.monotonic() + seconds
+        name.add_done_callback(lambda _: self._named(host))
 
     def hold(self, host: Host, visit: Visit) -> None:
         """Sets a visit aside until the robots.txt of its origin is decided, and queues the visit to that."""
@@ -140,11 +155,21 @@ class Schedule:
             self._hosts[name] = Host(name, self._settings)
         return self._hosts[name]
 
+    def _named(self, host: Host) -> None:
+        with self._changed:
+            host.named, host.waits = True, 0.0
+            if host.ticket:
+                self._enter(host)
+
     def _wake(self, host: Host) -> None:
         if host.idle and host.visits:
             host.idle = False
-            entry = (host.pace.due(), next(self._ticket), host)
-            heapq.heappush(self._heap, entry)
-            if self._heap[0] is entry:
-                self._leader = None
-                self._changed.notify()
+            self._enter(host)
+
+    def _enter(self, host: Host) -> None:
+        host.ticket = next(self._ticket)
+        entry = (max(host.pace.due(), host.waits), host.ticket, host)
+        heapq.heappush(self._heap, entry)
+        if self._heap[0] is entry:
+            self._leader = None
+            self._changed.notify()

@@ -1,6 +1,7 @@
 """The stage `fetch`: the links of a partition, whole hosts, to pages and one WARC file."""
 
 import shutil
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,9 @@ def run(run: Run) -> None:
     if archive_stage.paths(run):
         archive_stage.run(run)
         return
+    for pattern, base in run.settings.fetch.connect_to.items():
+        what = f"requests for the hosts {pattern!r} go to {base}, not to the real web"
+        print(f"warning: fetch.connect_to: {what}", file=sys.stderr)
     map_partitions(
         run,
         "fetch",

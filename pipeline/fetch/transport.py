@@ -175,6 +175,16 @@ class Transport(HTTPAdapter):
         tls = {"ssl_context": self._tls} if scheme == "https" else {}
         return {"scheme": scheme, "host": host, "port": port}, tls
 
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """What stands in the request line."""
+        return request.path_url
+
+    def build_response(self, request: requests.PreparedRequest, raw: Any) -> requests.Response:
+        """A response of which only `raw` is looked at: no cookie jar, no copy of the headers."""
+        response = requests.Response()
+        response.request, response.raw = request, raw
+        return response
+
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to add: the shared context verifies, and has its authorities loaded once."""
 

@@ -76,3 +76,22 @@ def test_only_the_last_batch_is_asked(tmp_path: Path) -> None:
     source = deferred.source(corpus)
     assert source is not None
     assert source["path"] == "deferred:two"
+
+
+def test_what_had_no_robots_is_asked_for_once_more(tmp_path: Path) -> None:
+    """By the batch after; what stays unreachable then is left."""
+    corpus = Corpus.create(str(tmp_path / "corpus"))
+    commit(corpus, "one", {"down": "robots_unreachable", "listed": "ok"})
+    assert hosts(corpus) == {"down.org"}
+    commit(corpus, "two", {"down": "robots_unreachable", "new": "robots_unreachable", "listed": "deferred"})
+    assert hosts(corpus) == {"new.org", "listed.org"}
+    commit(corpus, "three", {"new": "ok", "listed": "ok"})
+    assert deferred.source(corpus) is None
+
+
+def hosts(corpus: Corpus) -> set[str]:
+    """Of the links that the next batch gets from the last."""
+    source = deferred.source(corpus)
+    assert source is not None
+    tables = deferred.submissions(corpus, source["path"], Counter())
+    return {row["url"].split("/")[2] for table in tables for row in table.to_pylist()}

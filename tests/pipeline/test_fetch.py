@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.fetch.robots import Rules
 from pipeline.fetch.warc import WarcFile
 from pipeline.settings import Fetch
 from tests.pipeline.fetching import body, crawl, links, settings
-from tests.web import FAULTS, Page, Server, page
+from tests.web import FAULTS, Page, Server, dns, page
 from tests.web.faults import HTML
 
 OUTCOMES = {
@@ -251,6 +252,31 @@ def test_a_resolver_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: py
     (row,) = crawl(["http://slow.example/"], settings(robots=False, retries=0, deadline=0.3), tmp_path)
     assert row["reason"] == "timeout"
     assert time.monotonic() - started < 1.5
+
+
+def test_a_slow_resolver_does_not_idle_the_threads(tmp_path: Path) -> None:
+    """Two threads, twenty names that take a second each: others are fetched meanwhile, names all at once."""
+    names: dict[str, list[list[str] | None]] = {f"h{n}.slow.example": [["127.0.0.1"]] for n in range(20)}
+    pages: dict[Any, Page] = {f"/{n}": page() for n in range(10)}
+    with Server(pages) as server, dns.NameServer(names, ttl=60, delay=0.5).running() as resolver:
+        options = settings(
+            nameservers=[resolver.address],
+            allow_networks=["127.0.0.0/8"],
+            address_spacing=0.0,
+            threads=2,
+            connect_timeout=5.0,
+            deadline=5.0,
+        )
+        urls = [f"http://{name}:{server.port}/0" for name in names]
+        urls += [f"http://127.0.0.1:{server.port}/{n}" for n in range(10)]
+        started = time.monotonic()
+        rows = crawl(urls, options, tmp_path)
+        assert {row["reason"] for row in rows} == {"ok"}
+        assert (
+            time.monotonic() - started < 5
+        )  # one after the other: 20 names × 2 questions × 0.5 s / 2 threads
+        assert [request.host for request in server.log[:11]] == [f"127.0.0.1:{server.port}"] * 11
+        assert Counter(resolver.asked) == Counter(dict.fromkeys(names, 1))
 
 
 def test_batch_time_defers_the_rest(tmp_path: Path) -> None:

@@ -167,7 +167,9 @@ def test_a_name_server_that_rebinds(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(("ttl", "age"), [(0, 30.0), (60, 60.0), (86_400, 3600.0)])
 def test_the_ttl_is_bounded(ttl: int, age: float) -> None:
     with dns.NameServer({"a.example": [["8.8.8.8", "2001:4860::1"]]}, ttl).running() as resolver:
-        found, kept = Names([resolver.address]).lookup("a.example", 80)
+        names = Names([resolver.address])
+        found, kept = names._lookup("a.example", 80)
+        names.close()
     assert kept == age
     assert not isinstance(found, Failure)
     assert {endpoint.address[0] for endpoint in found} == {"8.8.8.8", "2001:4860::1"}

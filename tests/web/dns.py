@@ -15,14 +15,17 @@ import dns.rrset
 class NameServer:
     """Answers from `names`: name -> the addresses of each answer in turn, the last for ever.
 
-    An unknown name does not exist. `None` in place of addresses is no answer at all.
+    An unknown name does not exist. `None` in place of addresses is no answer at all. An answer comes `delay`
+    seconds after its question, whatever else is asked meanwhile.
     """
 
-    def __init__(self, names: dict[str, list[list[str] | None]], ttl: int) -> None:
+    def __init__(self, names: dict[str, list[list[str] | None]], ttl: int, delay: float = 0.0) -> None:
         self.asked: list[str] = []  # names, for addresses of IPv4
         self._names = names
         self._turns: Counter[tuple[str, bool]] = Counter()
         self._ttl = ttl
+        self._delay = delay
+        self._waiting: list[threading.Timer] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -35,7 +38,9 @@ class NameServer:
                 return
             query = dns.message.from_wire(data)
             if (answer := self._answer(query)) is not None:
-                self._socket.sendto(answer.to_wire(), client)
+                timer = threading.Timer(self._delay, self._socket.sendto, (answer.to_wire(), client))
+                self._waiting.append(timer)
+                timer.start()
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message | None:
         question = query.question[0]
@@ -66,4 +71,7 @@ class NameServer:
         finally:
             self._socket.sendto(b"", self._socket.getsockname())
             self._thread.join()
+            for timer in self._waiting:
+                timer.cancel()
+                timer.join()
             self._socket.close()
