@@ -8,6 +8,7 @@ import fnmatch
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -63,26 +64,19 @@ def read(
     default true for text files and false for others; the examples of a text file are its lines.
     Raises OSError for a missing file, FileError for one that is not what it should be.
     """
-    known = next((k for k in registry() if any(fnmatch.fnmatch(_tail(url), p) for p in k.files)), None)
-    with rows_of(url) as rows:
-        first = next(rows, None)
-        if first is None:
-            raise FileError(f"{url}: the file is empty")
-        chosen = _fields(url, first, fields, known)
-        if stream is None:
-            stream = known.stream if known else isinstance(first, str)
-        ids, texts = [], []
-        for number, row in enumerate(itertools.chain([first], rows)):
-            text = _text(f"{url}, row {number + 1}", row, chosen)
+    ids, texts = [], []
+    with _opened(url, fields) as source:
+        for number, (row, text) in enumerate(source.rows):
             if text.strip():
                 ids.append(_id(row, number))
                 texts.append(text)
     if not any(c.isalnum() for text in texts for c in text):
-        raise FileError(f"{url}: no text in {_named(chosen) if chosen else 'the file'}")
+        raise FileError(f"{url}: no text in {_named(source.fields) if source.fields else 'the file'}")
+    if stream is None:
+        stream = source.stream
     if stream:
         ids, texts = [""], ["\n".join(texts)]
-    title = name or (known.name if known else PurePosixPath(uncompressed(url)).stem)
-    return Benchmark(title, url, ids, texts, stream, chosen)
+    return Benchmark(name or source.name, url, ids, texts, stream, source.fields)
 
 
 def batches(url: str, n: int) -> Iterator[list[str]]:
@@ -91,17 +85,9 @@ def batches(url: str, n: int) -> Iterator[list[str]]:
     n: a stream comes in pieces, each of which begins with the last n words of the one before, so that they
     have the n-grams of the stream and no others. Raises what `read` raises, also while texts are taken.
     """
-    known = next((k for k in registry() if any(fnmatch.fnmatch(_tail(url), p) for p in k.files)), None)
-    with rows_of(url) as rows:
-        first = next(rows, None)
-        if first is None:
-            raise FileError(f"{url}: the file is empty")
-        chosen = _fields(url, first, None, known)
-        texts = (
-            _text(f"{url}, row {number}", row, chosen)
-            for number, row in enumerate(itertools.chain([first], rows), 1)
-        )
-        if known.stream if known else isinstance(first, str):
+    with _opened(url, None) as source:
+        texts = (text for _, text in source.rows)
+        if source.stream:
             for piece in _pieces(texts, n):
                 yield [piece]
             return
@@ -114,6 +100,32 @@ def batches(url: str, n: int) -> Iterator[list[str]]:
                 batch, size = [], 0
         if batch:
             yield batch
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An open file: its rows with their texts, one at a time."""
+
+    name: str
+    fields: list[str]
+    stream: bool
+    rows: Iterator[tuple[Row, str]]
+
+
+@contextmanager
+def _opened(url: str, asked: Sequence[str] | None) -> Iterator[_Source]:
+    known = next((k for k in registry() if any(fnmatch.fnmatch(_tail(url), p) for p in k.files)), None)
+    with rows_of(url) as rows:
+        first = next(rows, None)
+        if first is None:
+            raise FileError(f"{url}: the file is empty")
+        fields = _fields(url, first, asked, known)
+        texts = (
+            (row, _text(f"{url}, row {number}", row, fields))
+            for number, row in enumerate(itertools.chain([first], rows), 1)
+        )
+        name = known.name if known else PurePosixPath(uncompressed(url)).stem
+        yield _Source(name, fields, known.stream if known else isinstance(first, str), texts)
 
 
 def _pieces(lines: Iterable[str], n: int) -> Iterator[str]:

@@ -20,6 +20,16 @@ def execute(main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
+def parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The parser of `python -m pipeline.<name>`; description and epilog keep their lines."""
+    return argparse.ArgumentParser(
+        prog=f"python -m pipeline.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds --scheduler, --config and --set."""
     group = parser.add_argument_group("settings")

@@ -4,28 +4,21 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import fsspec
 import numpy as np
-import pyarrow as pa
-from distributed import Client, KilledWorker, as_completed
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Display
 
-from dedup.overlap import BenchmarkIndex, Overlap, Share
-from pipeline import command, filters, overlap, testsets
+from dedup.overlap import Overlap
+from pipeline import command, filters, scan, testsets
 from pipeline.cluster import connect
 from pipeline.corpus import Corpus
-from pipeline.documents import kept
-from pipeline.errors import UserError
-from pipeline.partitions import Table
+from pipeline.errors import UserError, blaming
 from pipeline.report import contamination as report
 from pipeline.report import findings
 from pipeline.settings import Benchmark, Settings
-from pipeline.stage import Partition
 
 DESCRIPTION = """\
 Says which share of the n-grams (8 GPT-2 tokens, if not set otherwise) of each test set is in a training set:
@@ -89,8 +82,10 @@ def examine(
     samples: files of texts that a model has made.
     evidence: look into the documents of the corpus, on Dask, rather than into its filters.
     """
-    heldout = testsets.heldout_texts(corpus, batches) if corpus and samples else []
-    index, others = testsets.index(settings.overlap, samples, heldout)
+    others = testsets.samples(samples)
+    if corpus and others and (heldout := testsets.heldout(corpus, batches)):
+        others.append(heldout)
+    index = testsets.index(settings.overlap, others, "--benchmark")
     own: Sequence[Overlap | None] = [None] * len(index.entries)
     seen = np.zeros(len(index.hashes), np.bool_)
     if train:
@@ -103,85 +98,38 @@ def examine(
             training_set=f"own training split: {', '.join(train)}",
             own_train=own,
             seen=seen,
-            samples=others,
+            samples=len(others),
         )
         without = [[replace(b, corpus=None) for b in sets] for sets in (result.benchmarks, result.samples)]
         return replace(result, benchmarks=without[0], samples=without[1])
-    subject = f"corpus {corpus.id}, batches {', '.join(batches)}"
-    training_set = TRAINING_SET.format(", ".join(batches))
+    quotes, documents, records = None, None, []
     if evidence:
         with connect(settings.cluster) as client:
-            seen, quotes, documents = _in_documents(client, corpus, batches, index)
-        return findings.assemble(
-            index,
-            subject=subject,
-            training_set=training_set,
-            own_train=own,
-            seen=seen,
-            evidence=quotes,
-            documents=documents,
-            samples=others,
-        )
-    seen = np.zeros(len(index.hashes), np.bool_)
-    records = []
-    for batch in batches:
-        seen |= filters.load(corpus, batch, index.ngrams).contains(index.hashes)
-        records.append((filters.name(batch), corpus.read_json(filters.name(batch, "json")) or {}))
+            seen, quotes, documents = scan.look_through(client, corpus, batches, index)
+    else:
+        seen = np.zeros(len(index.hashes), np.bool_)
+        for batch in batches:
+            seen |= filters.load(corpus, batch, index.ngrams).contains(index.hashes)
+            records.append((filters.name(batch), corpus.read_json(filters.name(batch, "json")) or {}))
     return findings.assemble(
         index,
-        subject=subject,
-        training_set=training_set,
+        subject=f"corpus {corpus.id}, batches {', '.join(batches)}",
+        training_set=TRAINING_SET.format(", ".join(batches)),
         own_train=own,
         seen=seen,
+        evidence=quotes,
+        documents=documents,
         filters=records,
-        samples=others,
+        samples=len(others),
     )
 
 
-def _in_documents(
-    client: Client, corpus: Corpus, batches: Sequence[str], index: BenchmarkIndex
-) -> tuple[NDArray[np.bool_], pa.Table, Share]:
-    records = corpus.batches()
-    tasks = []
-    shared = client.scatter(index, broadcast=True)
-    for batch in batches:
-        heldout = float(records[batch]["settings"]["shards"]["heldout"])
-        seal = Table(corpus, "overlap", batch).sealed()
-        if seal is None:
-            raise UserError(f"{corpus.url}: table 'overlap' of batch '{batch}' is not complete")
-        numbers = range(len(seal.parts))
-        tasks += client.map(
-            _look, numbers, corpus=corpus, batch=batch, index=shared, heldout=heldout, retries=1
-        )
-    seen = np.zeros(len(index.hashes), np.bool_)
-    evidence, hits, total = [overlap.EVIDENCE.empty_table()], 0, 0
-    try:
-        for task in as_completed(tasks):
-            in_part, quotes, documents = task.result()
-            task.release()
-            seen |= in_part
-            evidence.append(quotes)
-            hits += documents.hits
-            total += documents.total
-    except KilledWorker as error:
-        raise UserError("several workers died scanning the documents; give them more memory") from error
-    return seen, overlap.strongest(pa.concat_tables(evidence)), Share(hits, total)
-
-
-def _look(
-    number: int, corpus: Corpus, batch: str, index: BenchmarkIndex, heldout: float
-) -> tuple[NDArray[np.bool_], pa.Table, Share]:
-    partition = Partition(corpus, batch, number, Path(), lambda reason: None)
-    found = overlap.look(kept(partition, overlap.COLUMNS), index, heldout)
-    return found.scan.seen, found.evidence, found.documents
-
-
 def _write(url: str, text: str) -> None:
-    try:
-        with fsspec.open(url, "w", encoding="utf-8", auto_mkdir=True) as file:
-            file.write(text)
-    except (ValueError, OSError, ImportError) as error:
-        raise UserError(f"--output: cannot write {url}: {error}") from error
+    with (
+        blaming(f"--output: cannot write {url}"),
+        fsspec.open(url, "w", encoding="utf-8", auto_mkdir=True) as file,
+    ):
+        file.write(text)
     Console(stderr=True).print(url, highlight=False, soft_wrap=True)
 
 
@@ -200,12 +148,7 @@ def _print(console: Console, result: report.Report) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.contamination",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("contamination", DESCRIPTION, EPILOG)
     parser.add_argument("corpus", metavar="CORPUS", nargs="?", help="where the corpus lies; any fsspec URL")
     parser.add_argument(
         "--benchmark", metavar="FILE|DIR", nargs="+", default=[], help="test sets, or directories of such"

@@ -170,12 +170,7 @@ def _names(inputs: Sequence[dict[str, Any]]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.crawl",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("crawl", DESCRIPTION, EPILOG)
     parser.add_argument(
         "--submissions",
         nargs="+",

@@ -103,7 +103,7 @@ def _fill(
     result = BloomFilter(*size, ngrams.identity)
     sample = SAMPLED.empty_table()
     for number in numbers:
-        partition = Partition(corpus, batch, number, Path(), lambda reason: None)
+        partition = Partition(corpus, batch, number)
         rows = kept(partition, ["doc_id", "text"], after="overlap")
         rows = rows.filter(pa.array(~writer.is_heldout(rows["doc_id"], heldout)))
         result.add(ngrams.grams(rows["text"]).hashes)

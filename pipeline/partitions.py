@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus import Corpus
+from pipeline.errors import UserError
 
 DIRECTORIES = {"pages": "pages/{batch}/index"}  # where a table does not lie in <table>/<batch>
 Counts = dict[str, dict[str, int]]  # stage -> reason -> rows
@@ -162,6 +163,13 @@ class Table:
                 self.corpus.remove(f"{self.directory}/_manifests/{name}")
         seal = Seal(key, list(parts), add_counts(part.counts for part in parts))
         self.corpus.write_json(f"{self.directory}/_manifests/table.json", asdict(seal))
+        return seal
+
+    def complete(self) -> Seal:
+        """The seal. Raises UserError if the table is not complete."""
+        seal = self.sealed()
+        if seal is None:
+            raise UserError(f"{self.corpus.url}: table '{self.name}' of batch '{self.batch}' is not complete")
         return seal
 
     def sealed(self, key: str | None = None) -> Seal | None:

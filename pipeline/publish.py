@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.documents import kept
-from pipeline.errors import UserError
+from pipeline.errors import blaming
 from pipeline.partitions import Table
 from pipeline.settings import Shards, fingerprint
 from pipeline.stage import Output, Partition, Run, frame, map_partitions, place, to_arrow, write
@@ -36,30 +36,19 @@ PLACED = TOKENS.append(pa.field("place", pa.int64()))
 
 def check(settings: Shards) -> None:
     """Raises UserError if the tokenizer cannot be had."""
-    try:
+    with blaming("shards.tokenizer"):
         tokenizer.load(settings.tokenizer)
-    except (ValueError, OSError, ImportError) as error:
-        raise UserError(f"shards.tokenizer: {error}") from error
 
 
 def run(run: Run) -> None:
     """Makes `tokens`, the shards with their manifests, and `published`: which document is in which shard."""
     settings = run.settings.shards
-    inputs = [
-        [documents.checksum, duplicates.checksum, overlap.checksum]
-        for documents, duplicates, overlap in zip(
-            run.sealed("documents").parts,
-            run.sealed("duplicates").parts,
-            run.sealed("overlap").parts,
-            strict=True,
-        )
-    ]
     tokens = map_partitions(
         run,
         "tokenize",
         partial(tokenize, settings=settings),
         into="tokens",
-        inputs=inputs,
+        inputs=run.checksums("documents", "duplicates", "overlap"),
         settings=[settings.tokenizer, settings.heldout],
     )
     totals = {split: sum(part.facts[split] for part in tokens.parts) for split in SPLITS}

@@ -45,12 +45,12 @@ class Run:
 
     def sealed(self, name: str, batch: str | None = None) -> Seal:
         """The seal of a complete table. Raises UserError if it is not complete."""
-        seal = self.table(name, batch).sealed()
-        if seal is None:
-            raise UserError(
-                f"{self.corpus.url}: table '{name}' of batch '{batch or self.batch}' is not complete"
-            )
-        return seal
+        return self.table(name, batch).complete()
+
+    def checksums(self, *names: str) -> list[list[str]]:
+        """For each partition its checksums in these complete tables: what identifies it as an input."""
+        parts = zip(*(self.sealed(name).parts for name in names), strict=True)
+        return [[part.checksum for part in of_one] for of_one in parts]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Partition:
     corpus: Corpus
     batch: str
     number: int
-    scratch: Path  # a local directory that goes away with the task
-    tick: Callable[[str], None]  # shows one more row with this outcome to whoever runs the batch
+    scratch: Path = Path()  # a local directory that goes away with the task
+    tick: Callable[[str], None] = lambda reason: None  # shows one more row of this outcome to the operator
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The partition of this number of a table of the batch."""

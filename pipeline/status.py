@@ -1,6 +1,5 @@
 """`python -m pipeline.status`: what a corpus holds, and what became of a URL and why."""
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -38,12 +37,7 @@ HISTORY = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses the command line and prints the answer. Raises UserError."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.status",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("status", DESCRIPTION, EPILOG)
     parser.add_argument("corpus", metavar="CORPUS", help="where the corpus lies; any fsspec URL")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--url", metavar="URL", help="tell what became of this URL, stage by stage")

@@ -1,23 +1,25 @@
-"""What the command `pipeline.contamination` compares: files and directories, samples, the held-out split."""
+"""What is compared with a training set: benchmarks, their own training splits, samples, held-out texts."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 
 import fsspec.core
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup import benchmarks
+from dedup.benchmarks import Benchmark
 from dedup.files import READERS, uncompressed
+from dedup.ngrams import NGrams
 from dedup.overlap import BenchmarkIndex
-from pipeline import overlap
+from pipeline import scan
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
-from pipeline.errors import UserError
-from pipeline.partitions import Table
+from pipeline.errors import UserError, blaming
 from pipeline.settings import Overlap
-from pipeline.stage import Partition
-from shards import writer
+from shards import tokenizer, writer
 
 SUFFIXES = {*READERS, ".parquet", ".txt", ".text", ".tokens", ".raw"}
 HELDOUT_TEXTS = 10_000  # of the held-out split that stand beside a model's samples
@@ -28,7 +30,7 @@ def expand(path: str) -> list[tuple[str, str | None]]:
 
     Raises UserError if there is nothing.
     """
-    try:
+    with blaming(path):
         fs, inner = fsspec.core.url_to_fs(path)
         if fs.isfile(inner):
             return [(path, None)]
@@ -36,63 +38,74 @@ def expand(path: str) -> list[tuple[str, str | None]]:
             raise UserError(f"{path}: no such file")
         root = PurePosixPath(inner)
         found = sorted(f for f in fs.find(inner) if PurePosixPath(uncompressed(f)).suffix.lower() in SUFFIXES)
-    except (ValueError, OSError, ImportError) as error:
-        raise UserError(f"{path}: {error}") from error
     if not found:
         raise UserError(f"{path}: no test sets in this directory; they end in {', '.join(sorted(SUFFIXES))}")
     return [(fs.unstrip_protocol(f), str(PurePosixPath(uncompressed(f)).relative_to(root))) for f in found]
 
 
-def index(
-    settings: Overlap, samples: Sequence[str], heldout: Sequence[str] = ()
-) -> tuple[BenchmarkIndex, int]:
-    """The index of benchmarks, samples and held-out texts, and how many of its entries are no benchmarks.
+def ngrams(settings: Overlap) -> NGrams:
+    """The n-grams of the settings. Raises UserError if the tokenizer cannot be had."""
+    if settings.unit == "words":
+        return NGrams("words", settings.n)
+    with blaming("overlap.unit"):
+        encoder = tokenizer.load()
+    return NGrams("tokens", settings.n, encoder.encode_batch, encoder.checksum)
 
-    Raises UserError.
+
+def index(
+    settings: Overlap, others: Sequence[Benchmark] = (), given: str = "overlap.benchmarks"
+) -> BenchmarkIndex:
+    """The index of the configured benchmarks, and of others after them. given: where they were named.
+
+    Benchmarks of the same name (two files of one that is in the registry) are told apart by their paths.
+    Raises UserError for what is wrong with them.
     """
-    sets = overlap.read(settings)
-    try:
-        others = [benchmarks.read(path, stream=False) for path in samples]
-    except (ValueError, OSError, ImportError) as error:
-        raise UserError(f"--samples: {error}") from error
-    if heldout:
-        ids = [str(number) for number in range(len(heldout))]
-        others.append(benchmarks.Benchmark("held-out split", "the corpus", ids, list(heldout)))
-    try:
-        return BenchmarkIndex.build([*sets, *others], overlap.ngrams(settings)), len(others)
-    except ValueError as error:
-        raise UserError(f"overlap.benchmarks: {error}") from error
+    with blaming(given):
+        sets = [
+            benchmarks.read(b.path, name=b.name, fields=b.fields, stream=b.stream)
+            for b in settings.benchmarks
+        ]
+        names = Counter(b.name for b in (*sets, *others))
+        sets = [replace(b, name=b.source) if names[b.name] > 1 else b for b in sets]
+        return BenchmarkIndex.build([*sets, *others], ngrams(settings))
+
+
+def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | None]:
+    """The benchmarks' own training splits where they are named, read as the benchmarks themselves are.
+
+    Raises UserError if one cannot be read.
+    """
+    with blaming("overlap.benchmarks: train"):
+        return [
+            benchmarks.read(b.train, fields=entry.fields, stream=entry.stream) if b.train else None
+            for b, entry in zip(settings.benchmarks, index.entries, strict=True)
+        ]
+
+
+def samples(paths: Sequence[str]) -> list[Benchmark]:
+    """The texts that a model has made, one file after the other. Raises UserError."""
+    with blaming("--samples"):
+        return [benchmarks.read(path, stream=False) for path in paths]
 
 
 def in_files(index: BenchmarkIndex, paths: Sequence[str]) -> NDArray[np.bool_]:
     """The n-grams of the index that are in the files of a training set, read a few megabytes at a time."""
     seen = np.zeros(len(index.hashes), np.bool_)
-    for path in paths:
-        try:
+    with blaming("--train"):
+        for path in paths:
             for texts in benchmarks.batches(path, index.ngrams.n):
                 seen |= index.scan(index.ngrams.grams(texts)).seen
-        except (ValueError, OSError, ImportError) as error:
-            raise UserError(f"--train: {error}") from error
     return seen
 
 
-def heldout_texts(corpus: Corpus, batches: Sequence[str]) -> list[str]:
-    """The first HELDOUT_TEXTS texts of the held-out split."""
+def heldout(corpus: Corpus, batches: Sequence[str]) -> Benchmark | None:
+    """The first HELDOUT_TEXTS texts of the held-out split, if there are any."""
     texts: list[str] = []
-    for partition, share in _partitions(corpus, batches):
+    for partition, share in scan.partitions(corpus, batches):
         rows = kept(partition, ["doc_id", "text"])
         texts += rows["text"].filter(writer.is_heldout(rows["doc_id"], share)).to_pylist()
         if len(texts) >= HELDOUT_TEXTS:
             break
-    return texts[:HELDOUT_TEXTS]
-
-
-def _partitions(corpus: Corpus, batches: Sequence[str]) -> Iterator[tuple[Partition, float]]:
-    records = corpus.batches()
-    for batch in batches:
-        seal = Table(corpus, "overlap", batch).sealed()
-        if seal is None:
-            raise UserError(f"{corpus.url}: table 'overlap' of batch '{batch}' is not complete")
-        for number in range(len(seal.parts)):
-            share = float(records[batch]["settings"]["shards"]["heldout"])
-            yield Partition(corpus, batch, number, Path(), lambda reason: None), share
+    texts = texts[:HELDOUT_TEXTS]
+    ids = [str(number) for number in range(len(texts))]
+    return Benchmark("held-out split", "the corpus", ids, texts) if texts else None

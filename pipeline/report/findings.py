@@ -50,7 +50,7 @@ def assemble(
 ) -> Report:
     """The report. seen: the n-grams of the index that are in the training set.
 
-    training_set, policy: what that is, in words. evidence: columns as `pipeline.overlap.EVIDENCE`, the
+    training_set, policy: what that is, in words. evidence: columns as `pipeline.scan.EVIDENCE`, the
     strongest first; without it passages are marked in the examples only. samples: how many entries of the
     index, the last ones, are texts of a model or the held-out split. filters: path and record of each
     (`pipeline.filters`).

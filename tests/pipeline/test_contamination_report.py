@@ -229,6 +229,10 @@ def test_samples_and_a_directory_of_benchmarks(tmp_path: Path) -> None:
     assert "<polyline" in (output / "report.html").read_text()
     markdown = (output / "report.md").read_text()
     assert "| deep/a.jsonl | 8 tokens |" in markdown
+    same = [f"{tmp_path}/sets/a.jsonl", f"{sets}/a.jsonl"]
+    contamination.main(["--train", train, "--benchmark", *same, "--output", str(output)])
+    value = json.loads((output / "report.json").read_text())
+    assert [b["name"] for b in value["benchmarks"]] == same
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match="no test sets in this directory"):
         contamination.main(["--train", train, "--benchmark", str(tmp_path / "void")])
@@ -269,7 +273,10 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
         (["--train", "{train}.gone", "--benchmark", "{quiz}"], "gone: no such file"),
         (["--train", "{train}", "--benchmark", "{quiz}", "--fields", "answer"], "no field 'answer'"),
         (["--train", "{train}", "--benchmark", "{quiz}", "--set", "overlap.n=99"], "shorter than 99 tokens"),
-        (["--train", "{train}", "--benchmark", "{quiz}", "{quiz}"], "two benchmarks are named 'quiz'"),
+        (
+            ["--train", "{train}", "--benchmark", "{quiz}", "{quiz}"],
+            "two benchmarks are named '.*quiz.jsonl'",
+        ),
         (["{empty}", "--benchmark", "{quiz}"], "no corpus here"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from dedup.bloom import BloomFilter
-from pipeline import contamination, filters, overlap
+from pipeline import contamination, filters, overlap, testsets
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
 from pipeline.errors import UserError
@@ -169,8 +169,8 @@ def test_policies_take_benchmarks_out_of_the_training_set(
         left |= dict(zip(rows["doc_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
     untouched = {doc_id: TEXTS[doc_id] for doc_id in TEXTS if doc_id not in (DROPPED, DUPLICATE)}
     hits = report["benchmarks"][0]["corpus"]["occurrences"]["hits"]
-    in_filter = filters.load(run.corpus, "b", overlap.ngrams(run.settings.overlap))
-    grams = overlap.build(run.settings.overlap)
+    in_filter = filters.load(run.corpus, "b", testsets.ngrams(run.settings.overlap))
+    grams = testsets.index(run.settings.overlap)
     assert in_filter.contains(grams.hashes).sum() == hits
     cut = sum(part.facts["cut"] for part in seal.parts)
     assert report["method"]["Policy"].startswith(f"{policy}: ")
@@ -194,14 +194,14 @@ def test_policies_take_benchmarks_out_of_the_training_set(
 def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path: Path, quiz: str) -> None:
     run = prepare(client, tmp_path / "corpus", quiz, 3)
     overlap.run(run)
-    ngrams = overlap.ngrams(run.settings.overlap)
+    ngrams = testsets.ngrams(run.settings.overlap)
     found = filters.load(run.corpus, "b", ngrams)
     kept = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
     expected = BloomFilter(found.n_blocks, found.blocks_per_item, ngrams.identity)
     expected.add(ngrams.grams(kept).hashes)
     assert np.array_equal(found.words, expected.words)
     with pytest.raises(UserError, match="expected 9; set overlap"):
-        filters.load(run.corpus, "b", overlap.ngrams(Overlap(n=9)))
+        filters.load(run.corpus, "b", testsets.ngrams(Overlap(n=9)))
     with pytest.raises(UserError, match="batch 'other' has no Bloom filter"):
         filters.load(run.corpus, "other", ngrams)
 
