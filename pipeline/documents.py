@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import engines
+from pipeline import engines, residue
 from pipeline import extract as extraction
 from pipeline import language as identification
 from pipeline import quality as cleaning
@@ -21,6 +21,8 @@ from pipeline.page import Page, Text
 from pipeline.settings import Extract, Language, Quality
 from pipeline.stage import Output, Partition, Run, map_partitions
 from pipeline.tables import DOCUMENTS, OK
+
+LANGUAGES = "languages"  # the fact of a partition
 
 Body = tuple[bytes, str | None]
 
@@ -44,7 +46,16 @@ def work(partition: Partition, sections: tuple[Extract, Language, Quality]) -> O
     pages = partition.read("pages")
     pages = pages.filter(pc.equal(pages["reason"], OK))
     rows, counts = documents(pages, stored(partition, pages), *sections, on_outcome=partition.tick)
-    return Output(rows, {stage: dict(reasons) for stage, reasons in counts.items()})
+    return Output(
+        rows,
+        {stage: dict(reasons) for stage, reasons in counts.items()},
+        facts={LANGUAGES: residue.languages(rows, sections[1])},
+    )
+
+
+def languages(run: Run) -> residue.Languages:
+    """Of the documents of the batch."""
+    return residue.merge(part.facts[LANGUAGES] for part in run.sealed("documents").parts)
 
 
 def stored(partition: Partition, pages: pa.Table) -> Iterator[Body]:

@@ -7,8 +7,9 @@ from typing import Any
 import jinja2
 import yaml
 
-from pipeline import funnel, near_duplicates
+from pipeline import documents, funnel, near_duplicates, residue
 from pipeline.partitions import Counts
+from pipeline.residue import Languages
 from pipeline.stage import Run
 from pipeline.tables import OK
 
@@ -26,13 +27,15 @@ class Bar:
 
 
 def write(run: Run, counts: Counts) -> None:
-    """Writes reports/<batch>/report.html and funnel.json."""
+    """Writes reports/<batch>/report.html, funnel.json and languages.json."""
     directory = f"reports/{run.batch}"
+    languages = documents.languages(run)
+    run.corpus.write_json(f"{directory}/languages.json", languages)
     run.corpus.write_json(f"{directory}/funnel.json", {"funnel": funnel.rows(run.batch, counts)})
-    run.corpus.write_text(f"{directory}/report.html", render(run, counts))
+    run.corpus.write_text(f"{directory}/report.html", render(run, counts, languages))
 
 
-def render(run: Run, counts: Counts) -> str:
+def render(run: Run, counts: Counts, languages: Languages) -> str:
     """The page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -51,6 +54,9 @@ def render(run: Run, counts: Counts) -> str:
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         contamination=run.corpus.exists(f"reports/{run.batch}/contamination.html"),
         s_curve=near_duplicates.s_curve(run),
+        languages=languages,
+        paragraph=residue.MIN_CHARS,
+        sure=residue.MIN_PROBABILITY,
     )
 
 

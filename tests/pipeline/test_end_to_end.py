@@ -73,6 +73,17 @@ def test_the_funnel_is_conserved_and_as_planned(corpus: Corpus) -> None:
     assert counts == {stage: dict(reasons) for stage, reasons in plan.funnel().items()}
 
 
+def test_the_report_says_which_languages_there_were(corpus: Corpus) -> None:
+    found = corpus.read_json("reports/demo/languages.json")
+    counts = funnel.funnel(corpus, "demo")
+    assert sum(fates.get("ok", 0) for fates in found["documents"].values()) == counts["quality"]["ok"]
+    assert found["documents"]["fr"] == {"extract": 1}
+    assert {"de", "es", "fi", "ja", "ru"} <= found["documents"].keys()
+    page = corpus.fs.cat_file(corpus.path("reports/demo/report.html")).decode()
+    assert "<td>fr</td>" in page
+    assert 0 < found["judged"] < found["bytes"]
+
+
 def test_shards_hold_the_text_of_the_documents(corpus: Corpus) -> None:
     gpt2 = load("gpt2")
     table = ds.dataset(corpus.path("documents/demo"), format="parquet").to_table(["doc_id", "text"])
