@@ -10,12 +10,17 @@ too (`pip install datatrove nltk spacy`), alternating, with the same texts as be
 
 import argparse
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dedup.benchmarks import Benchmark
 from dedup.files import rows_of
@@ -73,8 +78,39 @@ def main() -> None:
     ours = [taken / seconds(lambda: ngrams.grams(sample)) / 1e6 for _ in range(3)]
     print(f"numpy and tiktoken, everything encoded: {statistics.median(naive):.2f} MB/s,")
     print(f"  ratio {statistics.median(ours) / statistics.median(naive):.1f}")
+    memory(texts, arguments.ngrams, ngrams)
     if arguments.datatrove:
         datatrove(examples, sample, taken, index, ngrams)
+
+
+def memory(texts: list[str], n_grams: int, ngrams: NGrams) -> None:
+    """Resident memory of a fresh process that loads an index of these texts and scans them."""
+    enough = int(np.searchsorted(np.cumsum(ngrams.grams(texts[:200_000]).counts), n_grams)) + 1
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory)
+        chosen = texts[:enough]
+        BenchmarkIndex.build(
+            [Benchmark("b", "b", [str(i) for i in range(len(chosen))], chosen)], ngrams
+        ).save(str(path / "index.parquet"))
+        pq.write_table(pa.table({"text": pa.array(chosen, pa.large_string())}), path / "texts.parquet")
+        subprocess.run([sys.executable, "-m", "benchmarks.overlap", "--scan", directory], check=True)
+
+
+def scan(directory: Path) -> None:
+    process, encoder = psutil.Process(), tokenizer.load()
+    ngrams = NGrams(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
+    ngrams.grams(["warm up"])
+    base = process.memory_info().rss
+    index = BenchmarkIndex.load(str(directory / "index.parquet"), ngrams)
+    loaded, most = process.memory_info().rss, 0
+    for batch in pq.ParquetFile(directory / "texts.parquet").iter_batches(1000):
+        index.scan(ngrams.grams(batch["text"]))
+        most = max(most, process.memory_info().rss)
+    print(
+        f"a scanning process: {base / 2**20:.0f} MiB before, {loaded / 2**20:.0f} with an index of "
+        f"{len(index.hashes):,} distinct n-grams of {sum(map(len, index.examples['text'].to_pylist())):,} "
+        f"characters, at most {most / 2**20:.0f} while scanning these texts"
+    )
 
 
 def by_reference(ngrams: NGrams, texts: list[str]) -> None:
@@ -116,4 +152,4 @@ def peer_hashes(peer: object, text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    main()
+    scan(Path(sys.argv[2])) if sys.argv[1:2] == ["--scan"] else main()
