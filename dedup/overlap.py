@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import fsspec
 import numpy as np
@@ -23,16 +23,19 @@ from dedup.files import FileError
 from dedup.lookup import Lookup, group
 from dedup.ngrams import Grams, Hashes, NGrams
 
-EXAMPLES = pa.schema(
+Integers: TypeAlias = NDArray[np.int64]
+
+EXAMPLES = pa.schema(  # in a file with one column more, `grams`: hashes, in the order of the text
     [
         ("benchmark", pa.int32()),  # index into the benchmarks of the metadata
         ("id", pa.string()),
         ("text", pa.large_string()),
         ("short", pa.bool_()),  # of fewer than n units: one n-gram of what it has
-        ("grams", pa.large_list(pa.field("element", pa.uint64()))),  # hashes, in the order of the text
     ]
 )
 _METADATA = b"overlap"
+_ROW_GROUP = 1 << 12  # examples
+_CHUNK = 1 << 20  # n-grams at a time, where each needs more than its place in the result
 
 
 @dataclass(frozen=True)
@@ -93,21 +96,24 @@ class Scan:
 class BenchmarkIndex:
     """The n-grams of benchmarks, with their places. Holds about 23 bytes for each, and the texts.
 
-    ngrams: what they are of. entries: the benchmarks. examples: table of schema EXAMPLES, by benchmark,
-    without `grams`: those of example i are hashes[gram[offsets[i] : offsets[i + 1]]]. offsets: shape
+    ngrams: what they are of. entries: the benchmarks. examples: table of schema EXAMPLES, by benchmark;
+    the n-grams of example i are hashes[gram[offsets[i] : offsets[i + 1]]]. offsets: shape
     (examples + 1,), int64. gram: shape (n-grams,), int32. lookup: finds hashes.
     """
 
-    def __init__(self, ngrams: NGrams, entries: Sequence[Entry], examples: pa.Table) -> None:
+    def __init__(
+        self, ngrams: NGrams, entries: Sequence[Entry], examples: pa.Table, counts: Integers, values: Hashes
+    ) -> None:
+        """Indexes the n-grams `values` of all examples, `counts` of each, one after the other."""
         self.ngrams = ngrams
         self.entries = list(entries)
-        examples = examples.combine_chunks()
-        grams = examples["grams"].combine_chunks()
-        self.examples = examples.drop_columns(["grams"])
-        self.offsets: NDArray[np.int64] = grams.offsets.to_numpy()
-        values = grams.values.to_numpy()
-        self.lookup = Lookup(np.unique(values))
-        self.gram: NDArray[np.int32] = self.lookup.find(values)[1].astype(np.int32)
+        self.examples = examples.combine_chunks()
+        self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+        self.lookup = Lookup(_distinct(values))
+        self.gram: NDArray[np.int32] = np.empty(len(values), np.int32)
+        for start in range(0, len(values), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            self.gram[chunk] = self.lookup.find(values[chunk])[1]
         self._benchmark: NDArray[np.int64] = self.examples["benchmark"].to_numpy().astype(np.int64)
 
     @property
@@ -121,7 +127,7 @@ class BenchmarkIndex:
         return group(self.gram, len(self.hashes))
 
     @cached_property
-    def _sets(self) -> tuple[NDArray[np.int32], list[tuple[int, ...]]]:
+    def _sets(self) -> tuple[NDArray[Any], list[tuple[int, ...]]]:
         """Which set of benchmarks each distinct n-gram is in, and the sets."""
         first, places = self.places
         begins = np.searchsorted(self._benchmark, np.arange(len(self.entries)))  # of each one's examples
@@ -130,12 +136,16 @@ class BenchmarkIndex:
         def benchmark(place: NDArray[np.int32]) -> NDArray[np.int32]:
             return (np.searchsorted(begins, place, side="right") - 1).astype(np.int32)
 
-        result = benchmark(places[first[:-1]])
+        result = np.empty(len(self.hashes), np.int32)
         sets: dict[tuple[int, ...], int] = {(number,): number for number in range(len(self.entries))}
-        for gram in np.flatnonzero(result != benchmark(places[first[1:] - 1])).tolist():
-            mine = tuple(np.unique(benchmark(places[first[gram] : first[gram + 1]])).tolist())
-            result[gram] = sets.setdefault(mine, len(sets))
-        return result, list(sets)
+        for start in range(0, len(result), _CHUNK):
+            chunk = result[start : start + _CHUNK]
+            ends = first[start : start + len(chunk) + 1]
+            chunk[:] = benchmark(places[ends[:-1]])
+            for gram in np.flatnonzero(chunk != benchmark(places[ends[1:] - 1])).tolist():
+                mine = tuple(np.unique(benchmark(places[ends[gram] : ends[gram + 1]])).tolist())
+                chunk[gram] = sets.setdefault(mine, len(sets))
+        return result.astype(np.min_scalar_type(len(sets))), list(sets)
 
     @classmethod
     def build(cls, benchmarks: Sequence[Benchmark], ngrams: NGrams) -> Self:
@@ -146,7 +156,7 @@ class BenchmarkIndex:
         names = [benchmark.name for benchmark in benchmarks]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two benchmarks are named {twice[0]!r}: give one of them another name")
-        tables = [EXAMPLES.empty_table()]
+        tables, found = [], []
         for number, benchmark in enumerate(benchmarks):
             grams = ngrams.grams(benchmark.texts)
             if not np.any((grams.counts > 0) & ~grams.short):
@@ -159,35 +169,53 @@ class BenchmarkIndex:
                 pa.array(benchmark.ids, pa.string()),
                 pa.array(benchmark.texts, pa.large_string()),
                 pa.array(grams.short),
-                pa.LargeListArray.from_arrays(grams.offsets, grams.hashes, EXAMPLES.field("grams").type),
             ]
             tables.append(pa.table(columns, schema=EXAMPLES))
+            found.append(grams)
         entries = [Entry(b.name, b.source, b.stream, list(b.fields)) for b in benchmarks]
-        return cls(ngrams, entries, pa.concat_tables(tables))
+        return cls(
+            ngrams,
+            entries,
+            pa.concat_tables([EXAMPLES.empty_table(), *tables]),
+            np.concatenate([np.zeros(0, np.int64), *(grams.counts for grams in found)]),
+            np.concatenate([np.zeros(0, np.uint64), *(grams.hashes for grams in found)]),
+        )
 
     def save(self, url: str) -> None:
         """Writes the index to an fsspec path, as Parquet."""
         header = {"ngrams": self.ngrams.identity, "benchmarks": [asdict(entry) for entry in self.entries]}
         metadata = {_METADATA: json.dumps(header, sort_keys=True)}
         with fsspec.open(url, "wb") as file:
-            grams = pa.LargeListArray.from_arrays(
-                self.offsets, self.hashes[self.gram], EXAMPLES.field("grams").type
-            )
-            table = self.examples.append_column(EXAMPLES.field("grams"), grams)
-            pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
+            grams = pa.LargeListArray.from_arrays(self.offsets, self.hashes[self.gram])
+            table = self.examples.append_column("grams", grams).replace_schema_metadata(metadata)
+            pq.write_table(table, file, compression="zstd", row_group_size=_ROW_GROUP)
 
     @classmethod
-    def load(cls, url: str, ngrams: NGrams) -> Self:
-        """Reads an index. Raises OSError if there is none, ValueError if it is one of other n-grams."""
+    def load(cls, url: str, ngrams: NGrams, *, texts: bool = True) -> Self:
+        """Reads an index. Raises OSError if there is none, ValueError if it is one of other n-grams.
+
+        texts: False leaves them out, which a scan does not need: `examples` is without the column `text`.
+        """
+        columns = [name for name in EXAMPLES.names if texts or name != "text"]
         with fsspec.open(url, "rb") as file:
             try:
-                table = pq.read_table(file)
-                header = json.loads((table.schema.metadata or {})[_METADATA])
+                parquet = pq.ParquetFile(file)
+                header = json.loads((parquet.schema_arrow.metadata or {})[_METADATA])
             except (pa.ArrowInvalid, KeyError) as error:
                 raise ValueError(f"{url}: not an index of benchmarks") from error
-        if header["ngrams"] != ngrams.identity:
-            raise ValueError(f"{url}: an index of {header['ngrams']}, expected {ngrams.identity}")
-        return cls(ngrams, [Entry(**entry) for entry in header["benchmarks"]], table)
+            if header["ngrams"] != ngrams.identity:
+                raise ValueError(f"{url}: an index of {header['ngrams']}, expected {ngrams.identity}")
+            entries = [Entry(**entry) for entry in header["benchmarks"]]
+            tables, found, counts = [EXAMPLES.empty_table().select(columns)], [], []
+            for batch in parquet.iter_batches(_ROW_GROUP, columns=[*columns, "grams"]):
+                tables.append(pa.table(batch.select(columns)))
+                counts.append(np.asarray(batch["grams"].value_lengths()))
+                found.append(np.array(batch["grams"].flatten()))
+        values = np.concatenate([np.zeros(0, np.uint64), *found])
+        found.clear()
+        examples = pa.concat_tables(tables)
+        pa.default_memory_pool().release_unused()
+        return cls(ngrams, entries, examples, np.concatenate([np.zeros(0, np.int64), *counts]), values)
 
     def scan(self, documents: Grams, training: NDArray[np.bool_] | None = None) -> Scan:
         """Looks up the n-grams of documents (made by `self.ngrams`).
@@ -244,3 +272,9 @@ class BenchmarkIndex:
         lengths = np.diff(begins, append=len(found))
         order = np.argsort(-lengths, kind="stable")
         return list(zip(found[begins[order]].tolist(), lengths[order].tolist(), strict=True))
+
+
+def _distinct(values: Hashes) -> Hashes:
+    """`numpy.unique`, with half of its memory."""
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])] if len(values) else values

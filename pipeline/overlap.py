@@ -124,7 +124,7 @@ def _removed(seal: Seal) -> str:
 
 @lru_cache(maxsize=1)
 def _load(path: str, checksum: str, ngrams: NGrams) -> BenchmarkIndex:
-    return BenchmarkIndex.load(path, ngrams)
+    return BenchmarkIndex.load(path, ngrams, texts=False)
 
 
 def _index(corpus: Corpus, batch: str, checksum: str, ngrams: NGrams) -> BenchmarkIndex:
