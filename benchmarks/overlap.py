@@ -93,7 +93,7 @@ def memory(texts: list[str], n_grams: int, ngrams: NGrams) -> None:
             [Benchmark("b", "b", [str(i) for i in range(len(chosen))], chosen)], ngrams
         ).save(str(path / "index.parquet"))
         others = pa.table({"text": pa.array(texts[enough : 2 * enough], pa.large_string())})
-        pq.write_table(others, path / "texts.parquet")
+        pq.write_table(others, path / "texts.parquet", row_group_size=1000)
         subprocess.run([sys.executable, "-m", "benchmarks.overlap", "--scan", directory], check=True)
 
 
@@ -103,8 +103,9 @@ def scan(directory: Path) -> None:
     ngrams.grams(["warm up"])
     base = process.memory_info().rss
     index = BenchmarkIndex.load(str(directory / "index.parquet"), ngrams, texts=False)
+    index.scan(ngrams.grams(["warm up"]))
     loaded, most = process.memory_info().rss, 0
-    for batch in pq.ParquetFile(directory / "texts.parquet").iter_batches(200):
+    for batch in pq.ParquetFile(directory / "texts.parquet").iter_batches(1000):
         index.scan(ngrams.grams(batch["text"]))
         most = max(most, process.memory_info().rss)
     print(
