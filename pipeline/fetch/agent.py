@@ -48,3 +48,16 @@ def user_agent(settings: Fetch) -> str:
 def product(settings: Fetch) -> str:
     """The product token, by which robots.txt names us: the user agent up to the slash (RFC 9309, 2.2.1)."""
     return re.split(r"[/\s]", user_agent(settings), maxsplit=1)[0]
+
+
+def warcinfo(settings: Fetch, batch: str) -> dict[str, str]:
+    """What a WARC file says of the crawl that made it."""
+    return {
+        "software": user_agent(settings).partition(" ")[0],
+        "format": "WARC File Format 1.1",
+        "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
+        "robots": "obey" if settings.robots else "ignore",
+        "http-header-user-agent": user_agent(settings),
+        "operator": settings.contact or "",
+        "isPartOf": batch,
+    }

@@ -21,13 +21,14 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
 from pipeline import urls
-from pipeline.fetch import agent
-from pipeline.fetch.client import SPOOL, Response, take
+from pipeline.fetch import agent, pages
 from pipeline.fetch.outcome import Failure
+from pipeline.fetch.pages import Pages
+from pipeline.fetch.response import SPOOL, Response, take
 from pipeline.fetch.target import parse
 from pipeline.fetch.warc import WarcFile, unchunked
 from pipeline.settings import Fetch
-from pipeline.tables import OK, PAGES, TIME
+from pipeline.tables import OK, TIME
 
 CAPTURES = pa.schema(
     [
@@ -113,47 +114,24 @@ def fetch(
         known = best.get(capture["link_id"])
         if known is None or capture["status"] == 200 or known["status"] != 200:
             best[capture["link_id"]] = capture
-    rows: list[dict[str, Any]] = []
-    counts: Counter[str] = Counter()
-    columns = links.select(["link_id", "url", "karma"]).to_pylist()
+    outcomes = Pages(links, on_outcome)
     info = {"software": agent.user_agent(settings).partition(" ")[0], "isPartOf": batch}
     with WarcFile(warc, info) as file, ThreadPoolExecutor(READERS) as pool:
         # In groups, so that few records wait in memory, and in the order of the links.
-        for start in range(0, len(columns), READERS):
-            group = columns[start : start + READERS]
-            load = partial(_load, settings=settings)
-            for link, response in zip(
-                group, pool.map(load, [best.get(link["link_id"]) for link in group]), strict=True
-            ):
-                row = _page(response, file, warc.name)
-                keys = {"doc_id": link["link_id"], "url": link["url"], "karma": link["karma"]}
-                rows.append({"truncated": False} | keys | row)
-                counts[row["reason"]] += 1
-                if on_outcome:
-                    on_outcome(row["reason"])
-    return pa.Table.from_pylist(rows, schema=PAGES), counts
+        load = partial(_load, settings=settings)
+        for start in range(0, len(outcomes.links), READERS):
+            group = outcomes.links[start : start + READERS]
+            responses = pool.map(load, [best.get(link["link_id"]) for link in group])
+            for index, response in enumerate(responses, start):
+                outcomes.note(index, _page(response, file, warc.name))
+    return outcomes.table(), outcomes.counts
 
 
 def _page(response: Response | Failure, file: WarcFile, name: str) -> dict[str, Any]:
     if isinstance(response, Failure):
-        return {"reason": response.reason, "detail": response.detail}
+        return pages.failed(response)
     with response.body:
-        offset, length = file.add(response)
-        verdict = response.verdict()
-        return {
-            "reason": verdict.reason,
-            "detail": verdict.detail or None,
-            "final_url": response.target.url,
-            "status": response.status,
-            "content_type": response.content_type,
-            "charset": response.charset,
-            "n_bytes": response.n_bytes,
-            "truncated": response.truncated is not None,
-            "fetched": response.fetched,
-            "warc": name,
-            "warc_offset": offset,
-            "warc_length": length,
-        }
+        return pages.answered(response, response.verdict(), name, file.add(response))
 
 
 def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure:

@@ -10,16 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.fetch import agent, robots
-from pipeline.fetch.client import REDIRECTS, Client, Response
+from pipeline.fetch import agent, pages, robots
+from pipeline.fetch.client import REDIRECTS, Client
 from pipeline.fetch.journal import Entry, Journal
 from pipeline.fetch.outcome import Failure
+from pipeline.fetch.pages import Pages
 from pipeline.fetch.politeness import retry_after
-from pipeline.fetch.schedule import Host, Schedule, Visit
+from pipeline.fetch.response import Response
+from pipeline.fetch.schedule import Host, Schedule
 from pipeline.fetch.target import parse_first
+from pipeline.fetch.visit import Visit
 from pipeline.fetch.warc import WarcFile
 from pipeline.settings import Fetch, fingerprint
-from pipeline.tables import PAGES
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +58,10 @@ def fetch(
     with Journal(warc.with_name(warc.name + ".journal")) as journal:
         done = journal.resume(work, warc.stat().st_size if warc.exists() else 0)
         end = max((entry.end for entry in done), default=0)
-        with WarcFile(warc, _warcinfo(settings, batch), end) as file:
-            crawl = _Crawl(links, settings, file, warc.name, journal, on_outcome)
-            crawl.run(done)
-    return crawl.table(), crawl.counts
+        found = Pages(links, on_outcome)
+        with WarcFile(warc, agent.warcinfo(settings, batch), end) as file:
+            _Crawl(found, settings, file, warc.name, journal).run(done)
+    return found.table(), found.counts
 
 
 class _Crawl:
@@ -67,38 +69,32 @@ class _Crawl:
 
     def __init__(
         self,
-        links: pa.Table,
+        found: Pages,
         settings: Fetch,
         warc: WarcFile,
         name: str,
         journal: Journal,
-        on_outcome: Callable[[str], None] | None,
     ) -> None:
-        self.counts: Counter[str] = Counter()
-        self._links = links.select(["link_id", "url", "karma", "raw_url"]).to_pylist()
-        self._rows: list[dict[str, Any] | None] = [None] * len(self._links)
+        self._pages = found
         self._settings = settings
         self._warc = warc
         self._name = name
         self._journal = journal
-        self._on_outcome = on_outcome
         self._product = agent.product(settings)
         self._client = Client(settings, agent.user_agent(settings))
         self._schedule = Schedule(settings, until=time.monotonic() + settings.batch_time)
-        self._lock = threading.Lock()
         self._broken: BaseException | None = None
 
     def run(self, done: list[Entry]) -> None:
         for entry in done:
-            self._note(entry.index, entry.row)
+            self._pages.note(entry.index, entry.row)
         visits = []
-        for row, link in enumerate(self._links):
-            if self._rows[row] is not None:
-                continue
+        for row in self._pages.open():
+            link = self._pages.links[row]
             try:
                 target = parse_first(link["raw_url"], link["url"])
             except Failure as failure:
-                self._record(row, {"reason": failure.reason, "detail": failure.detail})
+                self._record(row, pages.failed(failure))
                 continue
             visits.append(Visit(row, target, target.origin, seen={target.url}))
         self._schedule.add(visits)
@@ -114,10 +110,6 @@ class _Crawl:
             self._client.close()
         if self._broken:
             raise self._broken
-
-    def table(self) -> pa.Table:
-        """The outcomes as tables.PAGES."""
-        return pa.Table.from_pylist([row or {} for row in self._rows], schema=PAGES)
 
     def _work(self) -> None:
         try:
@@ -212,63 +204,31 @@ class _Crawl:
                 visit.origin, robots.read(response, self._product, redirected=visit.hops > 0)
             )
             return
-        visit.hops += 1
-        visit.via = visit.target.url
         try:
-            visit.target = visit.target.join(location)
+            target = visit.target.join(location)
         except Failure:
-            visit.hops = robots.MAX_REDIRECTS + 1
-        if visit.hops > robots.MAX_REDIRECTS:
+            target = None
+        if target is None or visit.hops >= robots.MAX_REDIRECTS:
             self._schedule.decide(visit.origin, robots.ALLOW_ALL)
         else:
+            visit.go(target)
             self._schedule.again(visit)
 
     def _page(self, visit: Visit, response: Response, stored: tuple[int, int] | None) -> None:
         location = response.header("location") if response.status in REDIRECTS else None
-        reason = self._follow(visit, location) if location is not None else response.verdict()
+        reason = visit.follow(location, self._settings) if location is not None else response.verdict()
         if reason is None:
             self._schedule.again(visit)
             return
-        row = {
-            "reason": reason.reason,
-            "detail": reason.detail or None,
-            "final_url": response.target.url,
-            "status": response.status,
-            "content_type": response.content_type,
-            "charset": response.charset,
-            "n_bytes": response.n_bytes if stored else None,
-            "truncated": response.truncated is not None,
-            "fetched": response.fetched,
-            "seconds": visit.seconds,
-        }
-        if stored:
-            row |= {"warc": self._name, "warc_offset": stored[0], "warc_length": stored[1]}
-        self._end(visit, row)
-
-    def _follow(self, visit: Visit, location: str) -> Failure | None:
-        """Turns a visit to its redirect's target, or tells why not."""
-        if visit.hops >= self._settings.max_redirects:
-            return Failure("too_many_redirects", f"more than {self._settings.max_redirects}")
-        try:
-            target = visit.target.join(location)
-        except Failure as failure:
-            return failure
-        if target.url in visit.seen:
-            return Failure("too_many_redirects", f"a loop at {target.url[:200]}")
-        if visit.seconds >= self._settings.deadline:
-            return Failure("timeout", "not complete within the deadline")
-        visit.hops += 1
-        visit.via = visit.target.url
-        visit.seen.add(target.url)
-        visit.target = target
-        return None
+        row = pages.answered(response, reason, self._name, stored)
+        self._end(visit, row | {"seconds": visit.seconds})
 
     def _fail(self, visit: Visit, failure: Failure) -> None:
         """Ends a visit without a response."""
         if visit.row is None:
             self._schedule.decide(visit.origin, robots.unreachable(failure, redirected=visit.hops > 0))
             return
-        row = {"reason": failure.reason, "detail": failure.detail, "final_url": visit.target.url}
+        row = pages.failed(failure) | {"final_url": visit.target.url}
         self._end(visit, row | {"seconds": visit.seconds or None})
 
     def _end(self, visit: Visit, row: dict[str, Any]) -> None:
@@ -279,25 +239,4 @@ class _Crawl:
     def _record(self, index: int, row: dict[str, Any]) -> None:
         if row["reason"] not in _UNTRIED:
             self._journal.add(Entry(index, self._warc.end, row))
-        self._note(index, row)
-
-    def _note(self, index: int, row: dict[str, Any]) -> None:
-        link = self._links[index]
-        keys = {"doc_id": link["link_id"], "url": link["url"], "karma": link["karma"], "truncated": False}
-        with self._lock:
-            self._rows[index] = keys | row
-            self.counts[row["reason"]] += 1
-        if self._on_outcome:
-            self._on_outcome(row["reason"])
-
-
-def _warcinfo(settings: Fetch, batch: str) -> dict[str, str]:
-    return {
-        "software": agent.user_agent(settings).partition(" ")[0],
-        "format": "WARC File Format 1.1",
-        "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
-        "robots": "obey" if settings.robots else "ignore",
-        "http-header-user-agent": agent.user_agent(settings),
-        "operator": settings.contact or "",
-        "isPartOf": batch,
-    }
+        self._pages.note(index, row)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from protego import Protego
 
-from pipeline.fetch.client import Response
 from pipeline.fetch.coding import decoded
 from pipeline.fetch.outcome import Failure, http_reason
+from pipeline.fetch.response import Response
 
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
 

@@ -1,6 +1,6 @@
 """Whose turn it is: hosts in a heap by the time at which they may be asked, visits in a queue for each host.
 
-A visit is one link on its way, or the robots.txt that it waits for. One turn is one request, so redirects,
+One turn is one request, so redirects,
 retries and robots.txt all keep the host's spacing, and no thread ever sleeps for a host, or while its name is
 looked up, as long as another is due.
 """
@@ -11,27 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from pipeline.fetch.names import Lookup
 from pipeline.fetch.politeness import Pace
 from pipeline.fetch.robots import Rules
-from pipeline.fetch.target import Origin, Target
+from pipeline.fetch.target import Origin
+from pipeline.fetch.visit import Visit
 from pipeline.settings import Fetch
-
-
-@dataclass(slots=True)
-class Visit:
-    """A link on its way to an outcome. row: of the link in its partition, None for a robots.txt."""
-
-    row: int | None
-    target: Target
-    origin: Origin  # for a robots.txt: the origin whose rules it decides, wherever it was redirected to
-    hops: int = 0
-    via: str | None = None  # the URL that redirected here
-    attempts: int = 0  # failed ones
-    seconds: float = 0.0  # on the wire, over all attempts and hops
-    seen: set[str] = field(default_factory=set)  # URLs of the chain
 
 
 class Host:

@@ -20,9 +20,9 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.bufferedreaders import ChunkedDataReader
 
 from pipeline.fetch import record
-from pipeline.fetch.client import Response
 from pipeline.fetch.coding import decoded
 from pipeline.fetch.outcome import Failure
+from pipeline.fetch.response import Response
 
 SPOOL = 1024 * 1024  # bytes of a record in memory; the rest is in a temporary file
 IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"

@@ -19,8 +19,8 @@ from pipeline import funnel
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
 from pipeline.fetch import archive, archive_stage
-from pipeline.fetch.client import Response
 from pipeline.fetch.outcome import REASONS
+from pipeline.fetch.response import Response
 from pipeline.partitions import Table
 from pipeline.urls import link_id
 from tests.pipeline import fetching

@@ -1,4 +1,7 @@
-"""A fetch that is killed at any moment: nothing is lost, and nothing finished is asked for again."""
+"""A fetch that is killed at any moment: nothing is lost, and nothing finished is asked for again.
+
+`FETCH_RUNS=20 pytest tests/pipeline/test_fetch_resume.py` kills twenty crawls, three times each.
+"""
 
 import os
 import random
@@ -27,6 +30,7 @@ options = settings(connect_to={"*": sys.argv[1]}, spacing=0.02, threads=8)
 fetch(links(*urls), options, Path(sys.argv[2]), batch="b")
 """
 ROOT = Path(__file__).parents[2]
+RUNS = int(os.environ.get("FETCH_RUNS", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def server() -> Any:
         yield running
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(RUNS))
 def test_killed_and_continued(seed: int, server: Server, tmp_path: Path) -> None:
     warc = tmp_path / "part.warc.gz"
     chance = random.Random(seed)

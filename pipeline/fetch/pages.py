@@ -1,0 +1,69 @@
+"""The table of pages: a row for each link, from its response or its failure."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.fetch.outcome import Failure
+from pipeline.fetch.response import Response
+from pipeline.tables import PAGES
+
+
+class Pages:
+    """The outcomes of some links, as they come. Safe to use from many threads.
+
+    links: rows of tables.LINKS. on_outcome: called with the reason of each. Holds a row for each link.
+    """
+
+    def __init__(self, links: pa.Table, on_outcome: Callable[[str], None] | None) -> None:
+        self.links: list[dict[str, Any]] = links.select(["link_id", "url", "karma", "raw_url"]).to_pylist()
+        self.counts: Counter[str] = Counter()
+        self._rows: list[dict[str, Any] | None] = [None] * len(self.links)
+        self._on_outcome = on_outcome
+        self._lock = threading.Lock()
+
+    def note(self, index: int, row: dict[str, Any]) -> None:
+        """Sets the outcome of a link."""
+        link = self.links[index]
+        keys = {"doc_id": link["link_id"], "url": link["url"], "karma": link["karma"], "truncated": False}
+        with self._lock:
+            self._rows[index] = keys | row
+            self.counts[row["reason"]] += 1
+        if self._on_outcome:
+            self._on_outcome(row["reason"])
+
+    def open(self) -> list[int]:
+        """The links without an outcome."""
+        return [index for index, row in enumerate(self._rows) if row is None]
+
+    def table(self) -> pa.Table:
+        """The outcomes as tables.PAGES, in the order of the links."""
+        return pa.Table.from_pylist([row or {} for row in self._rows], schema=PAGES)
+
+
+def answered(
+    response: Response, verdict: Failure, warc: str, stored: tuple[int, int] | None
+) -> dict[str, Any]:
+    """The row of a link that ends with a response. stored: offset and length of its record in `warc`."""
+    row = {
+        "reason": verdict.reason,
+        "detail": verdict.detail or None,
+        "final_url": response.target.url,
+        "status": response.status,
+        "content_type": response.content_type,
+        "charset": response.charset,
+        "n_bytes": response.n_bytes if stored else None,
+        "truncated": response.truncated is not None,
+        "fetched": response.fetched,
+    }
+    if stored:
+        row |= {"warc": warc, "warc_offset": stored[0], "warc_length": stored[1]}
+    return row
+
+
+def failed(failure: Failure) -> dict[str, Any]:
+    """The row of a link that ends without one."""
+    return {"reason": failure.reason, "detail": failure.detail}

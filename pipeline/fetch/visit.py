@@ -1,0 +1,42 @@
+"""A link on its way, over redirects and attempts, or the robots.txt that it waits for."""
+
+from dataclasses import dataclass, field
+
+from pipeline.fetch.outcome import Failure
+from pipeline.fetch.target import Origin, Target
+from pipeline.settings import Fetch
+
+
+@dataclass(slots=True)
+class Visit:
+    """A link on its way to an outcome. row: of the link in its partition, None for a robots.txt."""
+
+    row: int | None
+    target: Target
+    origin: Origin  # for a robots.txt: the origin whose rules it decides, wherever it was redirected to
+    hops: int = 0
+    via: str | None = None  # the URL that redirected here
+    attempts: int = 0  # failed ones
+    seconds: float = 0.0  # on the wire, over all attempts and hops
+    seen: set[str] = field(default_factory=set)  # URLs of the chain
+
+    def follow(self, location: str, settings: Fetch) -> Failure | None:
+        """Turns to a redirect's target, or tells why not."""
+        if self.hops >= settings.max_redirects:
+            return Failure("too_many_redirects", f"more than {settings.max_redirects}")
+        try:
+            target = self.target.join(location)
+        except Failure as failure:
+            return failure
+        if target.url in self.seen:
+            return Failure("too_many_redirects", f"a loop at {target.url[:200]}")
+        if self.seconds >= settings.deadline:
+            return Failure("timeout", "not complete within the deadline")
+        self.seen.add(target.url)
+        self.go(target)
+        return None
+
+    def go(self, target: Target) -> None:
+        """One hop further."""
+        self.hops += 1
+        self.via, self.target = self.target.url, target
