@@ -13,10 +13,10 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -171,9 +171,14 @@ class Corpus:
         return local
 
     def remove(self, name: str) -> None:
-        """Removes a file or a directory with all that is in it, if it is there."""
-        if self.exists(name):
-            self.fs.rm(self.path(name), recursive=True)
+        """Removes a file or a directory with all that is in it, and what it leaves empty, if it is there."""
+        if not self.exists(name):
+            return
+        self.fs.rm(self.path(name), recursive=True)
+        if self.is_local:
+            with suppress(OSError):  # not empty: nor are those above it
+                for parent in PurePosixPath(name).parents[:-1]:
+                    Path(self.path(str(parent))).rmdir()
 
     def batches(self) -> dict[str, dict[str, Any]]:
         """The records of all batches by name: committed ones in the order of their commits, then others."""

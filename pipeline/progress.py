@@ -79,10 +79,10 @@ class StageProgress:
         self.live.update(counts)
         self.bars.update(self.task, outcomes=self._outcomes())
 
-    def closing(self, partitions: int) -> str:
+    def closing(self, done: str) -> str:
         """One line for the end of a stage."""
         seconds = time.monotonic() - self.started
-        return f"{self.name}: {partitions} partitions in {seconds:.1f} s  {self._outcomes()}"
+        return f"{self.name}: {done} in {seconds:.1f} s  {self._outcomes()}"
 
     def _outcomes(self) -> str:
         counts = max(self.settled, self.live, key=Counter.total)
@@ -103,9 +103,9 @@ class Progress:
 
     @contextmanager
     def stage(
-        self, name: str, *, total: int, done: int = 0, step: str | None = None
+        self, name: str, *, total: int, done: int = 0, step: str | None = None, unit: str = "partitions"
     ) -> Iterator[StageProgress]:
-        """Shows a stage of `total` partitions, `done` of which were committed before, in the block.
+        """Shows a stage of `total` partitions (or other units), `done` of which were before, in the block.
 
         step: names a part of a stage, which has a bar but no line of its own where there is no terminal.
         """
@@ -125,7 +125,7 @@ class Progress:
             finally:
                 stage, self.current = self.current, None
         if not self.console.is_terminal and step is None:
-            print(stage.closing(total - done), file=sys.stderr)
+            print(stage.closing(f"{total - done} {unit}"), file=sys.stderr)
 
     def _event(self, event: tuple[float, dict[str, Any]]) -> None:
         stage = self.current

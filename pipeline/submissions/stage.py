@@ -13,6 +13,7 @@ from pipeline.fetch import archive_stage
 from pipeline.settings import Settings, Submissions
 from pipeline.stage import Output, Partition, Run, map_partitions
 from pipeline.submissions import deferred, read, reddit
+from pipeline.submissions.reddit_store import Store
 from pipeline.tables import SUBMISSIONS
 
 EDGE = 64 * 1024  # bytes at each end of a file that tell it from another of the same size
@@ -51,7 +52,11 @@ def run(run: Run) -> None:
         inputs.append(waiting)
     for item in inputs:
         if item["path"].startswith(reddit.SCHEME):
-            reddit.gather(run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch)
+            steps = reddit.steps(item["path"], run.settings.reddit)
+            with run.progress.stage("reddit", total=len(steps), unit="readings") as progress:
+                reddit.gather(
+                    run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch, progress
+                )
     if archives := archive_stage.paths(run):
         archive_stage.capture(run, [item["digest"] for item in inputs if item["path"] in archives])
     map_partitions(
@@ -76,7 +81,7 @@ def ingest(partition: Partition, paths: list[str], rows: int) -> Output:
             alone, number = not others, archives.index(path)
             archive_stage.submissions(partition, number, counts, alone=alone, writer=writer)
         elif path.startswith(reddit.SCHEME):
-            for table in reddit.chunks(partition.corpus, partition.batch, counts):
+            for table in Store(partition.corpus, partition.batch).chunks(counts):
                 writer.write_table(table)
         elif path.startswith(deferred.SCHEME):
             for table in deferred.submissions(partition.corpus, path, counts):

@@ -52,6 +52,19 @@ def test_a_file_is_whole_or_not_there(corpus: Corpus) -> None:
     corpus.remove("a")
 
 
+def test_what_is_removed_leaves_no_empty_directory(tmp_path: Path) -> None:
+    corpus = Corpus.create(str(tmp_path / "corpus"))
+    for name in ("a/b/c/1", "a/b/d/1", "a/e"):
+        corpus.write_text(name, "x")
+    corpus.remove("a/b/c")
+    assert sorted(corpus.names("a/b")) == ["d"]
+    corpus.remove("a/b/d/1")
+    assert corpus.names("a") == ["e"]
+    corpus.remove("a/e")
+    assert not corpus.exists("a")
+    assert corpus.exists("corpus.json")
+
+
 def test_partitions_are_committed_and_sealed(corpus: Corpus, tmp_path: Path) -> None:
     table = Table(corpus, "t", "b")
     extra = tmp_path / "x.bin"

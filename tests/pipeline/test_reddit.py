@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import praw.config
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from hypothesis import given
@@ -21,6 +24,8 @@ from pipeline.partitions import Table
 from pipeline.settings import Fetch, Reddit, Settings
 from pipeline.submissions import reddit
 from pipeline.submissions.records import parse
+from pipeline.submissions.reddit_store import Store
+from pipeline.tables import TIME
 from tests.shared import SHARED, needs_shared
 from tests.web import reddit as web
 
@@ -82,7 +87,7 @@ def gather(
     """Reads, and commits the batch; returns rows and counts."""
     reddit.gather(corpus, batch, path, settings(**changes), FETCH)
     counts: Counter[str] = Counter()
-    rows = [row for table in reddit.chunks(corpus, batch, counts) for row in table.to_pylist()]
+    rows = [row for table in Store(corpus, batch).chunks(counts) for row in table.to_pylist()]
     sequence = len(corpus.committed()) + 1
     corpus.write_json(f"batches/{batch}.json", {"state": "committed", "sequence": sequence})
     assert len(rows) == counts["ok"]
@@ -171,9 +176,9 @@ def test_what_is_young_waits_until_its_score_has_settled(api: web.Reddit, corpus
         found["score"] = 1000
     del api.submissions[reddit._base36(1047)]
     aged = corpus.path("reddit/b/pending.parquet")
-    table = reddit.pq.read_table(aged)
-    moved = [time_ - 24 * 3600 * 1000 for time_ in table["created"].cast(reddit.pa.int64()).to_pylist()]
-    reddit.pq.write_table(table.set_column(1, "created", reddit.pa.array(moved, reddit.TIME)), aged)
+    table = pq.read_table(aged)
+    moved = [time_ - 24 * 3600 * 1000 for time_ in table["created"].cast(pa.int64()).to_pylist()]
+    pq.write_table(table.set_column(1, "created", pa.array(moved, TIME)), aged)
     rows, counts = gather(corpus, "c", path="reddit:empty")
     assert counts == {"ok": 23, "no_submission": 1}
     assert ids(rows) == list(range(1024, 1047))
@@ -352,4 +357,6 @@ def test_the_command_reads_reddit(api: web.Reddit, tmp_path: Path, capsys: Any) 
     assert table.read(0).num_rows == 300
     stored = b"".join(path.read_bytes() for path in corpus.rglob("*") if path.is_file())
     assert web.CLIENT_SECRET.encode() not in stored
-    assert web.CLIENT_SECRET not in "".join(capsys.readouterr())
+    shown = capsys.readouterr()
+    assert web.CLIENT_SECRET not in "".join(shown)
+    assert re.search(r"^reddit: 2 readings in .* s  [\d,]+/s  ok 300$", shown.err, re.MULTILINE)
