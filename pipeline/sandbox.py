@@ -11,21 +11,20 @@ types: nothing that comes out of the child is ever unpickled.
 """
 
 import contextlib
-import importlib
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar, get_type_hints
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import msgspec
 import psutil
+
+from pipeline.sandboxed import NO_MEMORY, RESULT, types
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,11 +32,10 @@ R = TypeVar("R")
 OK, EMPTY, TIMEOUT, CRASH, OUT_OF_MEMORY, ERROR = "ok", "empty", "timeout", "crash", "out_of_memory", "error"
 REASONS = (OK, EMPTY, TIMEOUT, CRASH, OUT_OF_MEMORY, ERROR)
 
+CHILD = "pipeline.sandboxed"
 START = 120.0  # seconds for a child to import what it needs
 GRACE = 5.0  # seconds after which a child that ignores its own deadline is killed
 LOOK = 0.1  # seconds between looks at the child's memory
-
-_RESULT, _OUT_OF_MEMORY, _ERROR = b"r", b"m", b"e"  # the first byte of a reply
 
 
 class Outcome(NamedTuple, Generic[R]):
@@ -65,7 +63,7 @@ class Sandbox(Generic[T, R]):
         self._function = function
         self._limits = (deadline, memory_limit)
         self._recycle_after = recycle_after
-        self._decoder: msgspec.msgpack.Decoder[R | None] = msgspec.msgpack.Decoder(_types(function)[1])
+        self._decoder: msgspec.msgpack.Decoder[R | None] = msgspec.msgpack.Decoder(types(function)[1])
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
@@ -129,14 +127,14 @@ class Sandbox(Generic[T, R]):
             self.close()
             return outcome
         kind, payload = outcome[:1], outcome[1:]
-        if kind == _RESULT:
+        if kind == RESULT:
             try:
                 value = self._decoder.decode(payload)
             except msgspec.MsgspecError as error:  # whatever made it, it is not what the function returns
                 self.close()
                 return Outcome(CRASH, detail=f"unreadable result: {error}")
             return Outcome(EMPTY) if value is None else Outcome(OK, value)
-        if kind == _OUT_OF_MEMORY:
+        if kind == NO_MEMORY:
             self.close()
             return Outcome(OUT_OF_MEMORY, detail="MemoryError")
         return Outcome(ERROR, detail=payload.decode("utf-8", "replace"))
@@ -151,7 +149,7 @@ class _Child:
         self._connection, theirs = Pipe()
         with theirs:
             arguments = (theirs.fileno(), function.__module__, function.__qualname__, deadline, memory_limit)
-            boot = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve{arguments!r}"
+            boot = f"import sys; sys.path[:] = {sys.path!r}; from {CHILD} import serve; serve{arguments!r}"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", boot],
                 pass_fds=[theirs.fileno()],
@@ -213,55 +211,3 @@ class _Child:
         self._connection.close()
         self._process.kill()
         self._process.wait()
-
-
-def serve(descriptor: int, module: str, name: str, deadline: float, memory_limit: int) -> None:
-    """The child's main loop, until its parent has gone."""
-    connection = Connection(descriptor)
-    try:
-        function: Any = importlib.import_module(module)
-        for part in name.split("."):
-            function = getattr(function, part)
-        decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(_types(function)[0])
-        _limit(memory_limit)
-    except Exception as error:  # noqa: BLE001 (the parent is to know, whatever it is)
-        connection.send_bytes(_describe(error))
-        return
-    connection.send_bytes(b"")
-    while True:
-        try:
-            item = connection.recv_bytes()
-        except EOFError:
-            return
-        signal.setitimer(signal.ITIMER_REAL, deadline)
-        reply = _call(function, decoder, item)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send_bytes(reply)
-
-
-def _limit(memory_limit: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, in native code too
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):  # there are systems that do not know this limit
-        resource.setrlimit(resource.RLIMIT_AS, (2 * memory_limit, 2 * memory_limit))
-
-
-def _call(function: Callable[[Any], Any], decoder: "msgspec.msgpack.Decoder[Any]", item: bytes) -> bytes:
-    try:
-        return _RESULT + msgspec.msgpack.encode(function(decoder.decode(item)))
-    except MemoryError:
-        return _OUT_OF_MEMORY
-    except Exception as error:  # noqa: BLE001 (one bad item costs one item)
-        return _ERROR + _describe(error)
-
-
-def _describe(error: Exception) -> bytes:
-    return f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace")
-
-
-def _types(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """The types of a function's argument and of its result."""
-    *arguments, (_, result) = get_type_hints(function).items()
-    return arguments[0][1], result

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.quality import RULES, STOP_WORDS, Documents, duplicate_ngram_chars, quality, top_ngram_chars
+from pipeline.measures import STOP_WORDS, Documents, duplicate_ngram_chars, top_ngram_chars
+from pipeline.quality import RULES, quality
 from pipeline.settings import Quality
 
 GOOD = """\
