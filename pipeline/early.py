@@ -34,17 +34,19 @@ def judge(tree: HtmlElement, page: Page) -> Dropped | None:
     tree: the page without scripts and styles. Is read up to the first English only, where that is wanted.
     """
     words = (word for text in tree.itertext() for word in text.split())
-    seen: list[str] = []
+    stretches: list[str] = []
+    n_words = 0
     may_be_kept = not page.english
     while stretch := list(islice(words, STRETCH)):
-        seen += stretch
+        stretches.append(" ".join(stretch))
+        n_words += len(stretch)
         may_be_kept = may_be_kept or sum(word.lower() in FUNCTION_WORDS for word in stretch) >= ENOUGH
-        if may_be_kept and len(seen) >= page.min_words:
+        if may_be_kept and n_words >= page.min_words:
             return None
-    if 0 < len(seen) < page.min_words:
-        kind, share = boilerplate.notice(" ".join(seen))
+    if 0 < n_words < page.min_words:
+        kind, share = boilerplate.notice(" ".join(stretches))
         return Dropped(kind if kind and share >= LIKELY else TOO_SHORT)
-    if may_be_kept or len(seen) < STRETCH:
+    if may_be_kept or n_words < STRETCH:
         return None
-    text = " ".join(seen)
+    text = " ".join(stretches)
     return Dropped(NOT_ENGLISH, text[max(0, (len(text) - SAMPLE) // 2) :][:SAMPLE])

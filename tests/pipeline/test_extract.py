@@ -59,6 +59,7 @@ def test_comments_of_readers_are_left_out() -> None:
 
 def test_poison_pages_cost_only_themselves() -> None:
     paragraph = f"<p>{PROSE}</p>"
+    rules = {"english": True, "min_words": 50, "boilerplate": True}
     pages = {
         "nested": f"<html><body>{'<div>' * 100_000}{paragraph * 5}{'</div>' * 100_000}</body></html>",
         "20 MB": f"<html><body>{paragraph * 100_000}</body></html>",
@@ -67,14 +68,18 @@ def test_poison_pages_cost_only_themselves() -> None:
         "blank": "<html><body> \n </body></html>",
         "not HTML": "\x89PNG\r\n\x1a\n" + "\x00\x01\x02" * 1000,
         "NULs": PAGE.replace("harbour", "har\0bour"),
+        "5 MB of no English": f"<html><body>{'<p>eins zwei drei vier</p>' * 200_000}</body></html>",
+        "notice": f"<html><body><p>{'the requested url ' * 20} was not found</p></body></html>",
+        "repeated": f"<html><body><p class='{'a' * 40}!'>{'a' * 1_000_000} {'- ' * 1000}</p></body></html>",
+        "mixed encodings": PAGE.encode().replace(b"quay", "caf\u00e9".encode("latin-1") + "\u00e9".encode()),
+        "UTF-16": PAGE.encode("utf-16-le"),
         "entities": PAGE.replace("harbour", "&#xD800;&#0;&bogus;&#x110000;har&shy;bour"),
     }
-    goods = [page(PAGE)] * (len(pages) + 1)
-    mixed = [item for pair in zip(goods, map(page, pages.values()), strict=False) for item in pair] + goods[
-        -1:
-    ]
+    goods = [page(PAGE.replace("harbour", f"harbour {number}")) for number in range(len(pages) + 1)]
+    poison = [msgspec.structs.replace(page(body), **rules) for body in pages.values()]
+    mixed = [item for pair in zip(goods, poison, strict=False) for item in pair] + goods[-1:]
     outcomes = list(extract(mixed, Extract(deadline=2.0, memory_limit=2**30)))
-    assert {outcome.value for outcome in outcomes[::2]} == {extract_page(goods[0])}
+    assert [outcome.value for outcome in outcomes[::2]] == list(map(extract_page, goods))
     found = dict(zip(pages, outcomes[1::2], strict=True))
     assert {name: outcome.reason for name, outcome in found.items()} == {
         "nested": "empty",  # libxml2 gives up at its depth limit
@@ -83,6 +88,11 @@ def test_poison_pages_cost_only_themselves() -> None:
         "empty": "empty",
         "blank": "empty",
         "not HTML": "empty",
+        "5 MB of no English": "not_english",
+        "notice": "ok",
+        "repeated": "not_english",
+        "mixed encodings": "ok",
+        "UTF-16": "ok",
         "NULs": "ok",
         "entities": "ok",
     }
