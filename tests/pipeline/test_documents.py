@@ -19,6 +19,7 @@ from pipeline.documents import Body, documents, stored
 from pipeline.settings import Extract, Language, Quality
 from pipeline.stage import Partition
 from pipeline.tables import DOCUMENTS, PAGES
+from tests.pipeline.test_extract import news, readability
 from tests.pipeline.test_quality import GOOD
 from tests.shared import SHARED, needs_shared
 
@@ -211,3 +212,24 @@ def test_real_news() -> None:
     declared = [(gold["html_lang"] or "??")[:2].lower() == "en" for gold in golds]
     assert [stage == "quality" for stage in table["stage"].to_pylist()] == declared
     assert counts["quality"] == {"ok": sum(declared)}
+
+
+@needs_shared
+def test_outcomes_of_real_pages() -> None:
+    """Of all 250. Whoever changes these counts has looked at the pages."""
+    found = [*news(every=1), *readability(every=1)]
+    _, counts = documents(
+        pages([page.url for page, _ in found]),
+        [(page.body, None) for page, _ in found],
+        Extract(),
+        Language(),
+        Quality(),
+    )
+    assert conserved(len(found), counts)
+    assert counts == {
+        "extract": {"ok": 130, "not_english": 114, "too_short": 6},
+        "language": {"ok": 110, "other_language": 19, "low_probability": 1},
+        "quality": {
+            "ok": 106, "max_duplicate_5gram_chars": 2, "max_duplicate_lines": 1, "min_alphabetic_words": 1,
+        },
+    }  # fmt: skip

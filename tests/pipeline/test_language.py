@@ -2,7 +2,9 @@
 
 import io
 import json
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import langdetect
 import pyarrow as pa
@@ -120,6 +122,31 @@ def test_the_settings_know_langdetects_languages() -> None:
     known = _detectors(0).get_lang_list()
     assert known == sorted(known)
     assert Language(keep=known).keep == known
+
+
+@needs_shared
+def test_accuracy_floor() -> None:
+    """English or not, with the default threshold: may rise, not fall. It is langdetect's own: the answers are
+    equal (test_langid), and docs/measurements.md has both over all of these texts.
+    """
+    with zstandard.open(SHARED / "langid/udhr.ndjson.zst", "rt", encoding="utf-8") as file:
+        declarations = [(row["bcp47"], row["text"]) for row in map(json.loads, file)]
+    with (
+        zstandard.open(SHARED / "langid/lingua-testdata.tar.zst", "rb") as raw,
+        tarfile.open(fileobj=io.BytesIO(raw.read())) as archive,
+    ):
+        sentences = [
+            (Path(member.name).stem, line)
+            for member in archive
+            if "sentences" in member.name and (lines := archive.extractfile(member))
+            for line in lines.read().decode().splitlines()
+            if len(line) >= 100
+        ]
+    for texts, n_english, most_mistakes in ((declarations, 1, 6), (sentences, 514, 313)):
+        _, _, reasons = language([text for _, text in texts], Language())
+        kept = [code for (code, _), reason in zip(texts, reasons.to_pylist(), strict=True) if reason == "ok"]
+        assert kept.count("en") == n_english == [code for code, _ in texts].count("en")
+        assert len(kept) - n_english <= most_mistakes
 
 
 @needs_shared
