@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import UserError
 
@@ -18,6 +18,12 @@ def execute(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command continues where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def named(paths: Sequence[str]) -> str:
+    """The names of files, for a line: three of them, and how many more there are."""
+    names = [PurePosixPath(path).name for path in paths]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:

@@ -1,23 +1,20 @@
 """`python -m pipeline.contamination`: which share of a test set is in a training set, at any time."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import fsspec
 import numpy as np
 from rich.console import Console
-from rich.table import Table as Display
 
 from dedup.overlap import Overlap
 from pipeline import command, filters, scan, testsets
 from pipeline.cluster import connect
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError, blaming
-from pipeline.report import contamination as report
-from pipeline.report import findings
+from pipeline.report import findings, views
+from pipeline.report.contamination import Report
 from pipeline.settings import Benchmark, Settings
 
 DESCRIPTION = """\
@@ -34,7 +31,6 @@ examples:
   python -m pipeline.contamination --train wiki.train.tokens --benchmark wiki.test.tokens
   python -m pipeline.contamination corpus/ --samples generated.jsonl
 """
-TRAINING_SET = "the documents of the batches {} that are not held out"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,13 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings.model_copy(update={"overlap": asked})
     paths = [path for path, _ in train], [path for path, _ in samples]
     result = examine(corpus, batches, settings, *paths, arguments.evidence)
-    _print(Console(), result)
-    for name, text in (
-        ("report.json", json.dumps(report.to_json(result), indent=1, ensure_ascii=False) + "\n"),
-        ("report.html", report.to_html(result)),
-        ("report.md", report.to_markdown(result)),
-    ):
-        _write(f"{arguments.output.rstrip('/')}/{name}", text)
+    Console().print(views.to_terminal(result))
+    for ending, text in views.files(result).items():
+        _write(f"{arguments.output.rstrip('/')}/report.{ending}", text)
 
 
 def examine(
@@ -75,7 +67,7 @@ def examine(
     train: Sequence[str],
     samples: Sequence[str],
     evidence: bool,
-) -> report.Report:
+) -> Report:
     """The report on the benchmarks of `settings.overlap`.
 
     corpus and batches: the training set, or None. train: files of a training set, reported as `own_train`.
@@ -94,7 +86,7 @@ def examine(
     if corpus is None:
         result = findings.assemble(
             index,
-            subject=", ".join(entry.name for entry in index.entries),
+            subject=f"training set {command.named(train)}",
             training_set=f"own training split: {', '.join(train)}",
             own_train=own,
             seen=seen,
@@ -111,10 +103,11 @@ def examine(
         for batch in batches:
             seen |= filters.load(corpus, batch, index.ngrams).contains(index.hashes)
             records.append((filters.name(batch), corpus.read_json(filters.name(batch, "json")) or {}))
+    named = f"{'batches' if len(batches) > 1 else 'batch'} {', '.join(batches)}"
     return findings.assemble(
         index,
-        subject=f"corpus {corpus.id}, batches {', '.join(batches)}",
-        training_set=TRAINING_SET.format(", ".join(batches)),
+        subject=f"corpus {corpus.id}, {named}",
+        training_set=f"the documents of {named} that are not held out",
         own_train=own,
         seen=seen,
         evidence=quotes,
@@ -131,20 +124,6 @@ def _write(url: str, text: str) -> None:
     ):
         file.write(text)
     Console(stderr=True).print(url, highlight=False, soft_wrap=True)
-
-
-def _print(console: Console, result: report.Report) -> None:
-    table = Display(title=f"Overlap: {result.subject}", title_justify="left")
-    table.add_column("benchmark")
-    for column in ("own train", "distinct", "training set", "distinct", "examples"):
-        table.add_column(column, justify="right")
-    for b in (*result.benchmarks, *result.samples):
-        own = (b.own_train.occurrences, b.own_train.distinct) if b.own_train else (None, None)
-        corpus: Any = (None, None, None)
-        if b.corpus:
-            corpus = (b.corpus.occurrences, b.corpus.distinct, b.corpus.examples)
-        table.add_row(b.name, *(report.percent(share) for share in (*own, *corpus)))
-    console.print(table)
 
 
 def _parser() -> argparse.ArgumentParser:

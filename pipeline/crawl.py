@@ -111,8 +111,9 @@ def crawl(
         corpus = Corpus.create(corpus_url)
         record = corpus.batches().get(batch)
         if record and _contents(record["inputs"]) != _contents(inputs):
+            others = command.named([item["path"] for item in record["inputs"]])
             raise UserError(
-                f"batch '{batch}' was begun with other submissions ({_names(record['inputs'])}); "
+                f"batch '{batch}' was begun with other submissions ({others}); "
                 "choose another --batch, or give the same files"
             )
         if record and record["state"] == "committed":
@@ -162,11 +163,6 @@ def batch_name(sources: Sequence[str]) -> str:
 
 def _contents(inputs: Sequence[dict[str, Any]]) -> list[str]:
     return sorted(item["digest"] for item in inputs)
-
-
-def _names(inputs: Sequence[dict[str, Any]]) -> str:
-    names = [PurePosixPath(item["path"]).name for item in inputs]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,8 +19,7 @@ from pipeline import filters, policy, scan, testsets
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
 from pipeline.partitions import Seal
-from pipeline.report import contamination as report
-from pipeline.report import findings
+from pipeline.report import findings, views
 from pipeline.settings import Overlap
 from pipeline.stage import Output, Partition, Run, map_partitions
 from pipeline.tables import OK, OVERLAP
@@ -74,9 +73,8 @@ def run(run: Run) -> None:
         filters=[(filters.name(run.batch), made)],
         policy=f"{policy.described(settings)} ({_removed(seal)})",
     )
-    run.corpus.write_json(f"reports/{run.batch}/contamination.json", report.to_json(result))
-    run.corpus.write_text(f"reports/{run.batch}/contamination.html", report.to_html(result))
-    run.corpus.write_text(f"reports/{run.batch}/contamination.md", report.to_markdown(result))
+    for ending, text in views.files(result).items():
+        run.corpus.write_text(f"reports/{run.batch}/contamination.{ending}", text)
 
 
 def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str, settings: Overlap) -> Output:

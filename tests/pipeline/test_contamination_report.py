@@ -29,10 +29,9 @@ from pipeline.report.contamination import (
     Report,
     Text,
     histogram,
-    percent,
-    to_html,
     to_json,
 )
+from pipeline.report.views import percent, to_html
 
 OVERLAP = Overlap("Quiz", Share(3, 40), Share(2, 39), Share(1, 5), Share(0, 2))
 EVIDENCE = Evidence(
@@ -245,12 +244,13 @@ CHROMIUM = shutil.which("chromium")
 def test_page_in_a_browser(tmp_path: Path) -> None:
     """Its table is sorted and filtered by the page's own script, and the console stays empty."""
     act = """
-    const cell = document.querySelector("th[data-column='4']"); cell.click();
+    const cell = document.querySelector("th[data-column='4'] button"); cell.click();
     const names = () => [...document.querySelectorAll("#benchmarks tbody tr")].filter((r) => !r.hidden)
       .map((r) => r.cells[0].textContent).join();
     const seen = [names()]; cell.click(); seen.push(names());
     const input = document.getElementById("filter"); input.value = "SPL";
     input.dispatchEvent(new Event("input")); seen.push(names());
+    seen.push([...document.querySelectorAll("section")].map((s) => s.hidden).join());
     document.title = "seen " + seen.join(" ");
     """
     page = tmp_path / "page.html"
@@ -260,7 +260,7 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     command += [f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=2000", "--dump-dom"]
     done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    assert "<title>seen Quiz,Split Split,Quiz Split</title>" in done.stdout
+    assert "<title>seen Quiz,Split Split,Quiz Split true,false</title>" in done.stdout
     assert "CONSOLE" not in done.stderr
 
 

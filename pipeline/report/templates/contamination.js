@@ -19,6 +19,9 @@ if (table) {
   }
   document.getElementById("filter").addEventListener("input", (event) => {
     const wanted = event.target.value.trim().toLowerCase();
-    for (const row of body.rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+    for (const row of body.rows) {
+      row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+      document.querySelector(row.querySelector("a").hash).closest("section").hidden = row.hidden;
+    }
   });
 }
