@@ -107,7 +107,8 @@ def examine(
     return findings.assemble(
         index,
         subject=f"corpus {corpus.id}, {named}",
-        training_set=f"the documents of {named} that are not held out",
+        training_set=f"the documents of {named} that are not held out"
+        + (f"; own training split: {', '.join(train)}" if train else ""),
         own_train=own,
         seen=seen,
         evidence=quotes,

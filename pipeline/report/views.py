@@ -85,8 +85,8 @@ def to_markdown(report: Report) -> str:
     for f in report.filters:
         lines += [
             "",
-            f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits in blocks of {BLOCK}, {f.n_hashes} of them for "
-            f"each n-gram, about {f.distinct:,} distinct n-grams; false positive rate asked "
+            f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits in blocks of {BLOCK}, {f.n_hashes} of them "
+            f"for each n-gram, about {f.distinct:,} distinct n-grams; false positive rate asked "
             f"{f.rate_asked:.2g}, by its bits {f.rate_expected:.2g}, measured: {measured(f)}.",
         ]
     lines += ["", *(f"- {_plain(what)}: {_plain(how)}" for what, how in report.method.items()), ""]
@@ -94,15 +94,18 @@ def to_markdown(report: Report) -> str:
 
 
 def to_terminal(report: Report) -> Grid:
-    """The shares, as a table of the terminal."""
+    """The shares, as a table of the terminal: of two training sets without the examples of the first."""
     shown = groups(report)
     grid = Grid(title=f"Overlap: {report.subject}", title_justify="left")
     grid.add_column("benchmark", overflow="fold")
+    kinds = {group: KINDS if group == shown[-1] else KINDS[:2] for group in shown}
     for group in shown:
-        for column in (LABELS[group], *KINDS[1:]):
+        for column in (LABELS[group], *kinds[group][1:]):
             grid.add_column(column, justify="right", no_wrap=True)
     for b in (*report.benchmarks, *report.samples):
-        grid.add_row(b.name, *map(percent, shares(b, shown)))
+        grid.add_row(
+            b.name, *(percent(s) for group in shown for s in shares(b, [group])[: len(kinds[group])])
+        )
     return grid
 
 
