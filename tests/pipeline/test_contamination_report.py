@@ -258,7 +258,13 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
     source = to_html(REPORT).replace("script-src ", f"script-src 'sha256-{digest}' ")
     page.write_text(source.replace("</body>", f"<script>{act}</script></body>"), encoding="utf-8")
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=2000", "--dump-dom"]
+    command += ["--no-first-run", "--disable-sync", "--disable-background-networking"]
+    command += [
+        "--disable-component-update",
+        f"--user-data-dir={tmp_path}/profile",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+    ]
     done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     assert "<title>seen Quiz,Split Split,Quiz Split true,false</title>" in done.stdout
     assert "CONSOLE" not in done.stderr
