@@ -172,7 +172,9 @@ def _fields(url: str, row: Row, asked: Sequence[str] | None, known: Known | None
     names = {name.lower(): name for name in row}
     guess = next((names[name] for name in GUESSES if name in names), None)
     if guess is None:
-        raise FileError(f"{url}: which field is the text? Name it; the fields are {_named(row)}")
+        raise FileError(
+            f"{url}: which field is the text? Name it with `fields`; the fields are {_named(row)}"
+        )
     return [guess]
 
 

@@ -79,7 +79,7 @@ def rows_of(url: str) -> Iterator[Iterator[Row]]:
     """
     kind = PurePosixPath(uncompressed(url)).suffix.lower()
     try:
-        with fsspec.open(url, "rb") as raw:
+        with _open(url) as raw:
             if kind == ".parquet":
                 yield _parquet(url, raw)
                 return
@@ -91,6 +91,16 @@ def rows_of(url: str) -> Iterator[Iterator[Row]]:
         raise FileError(f"{url}: not text in UTF-8 (byte 0x{byte:02x}); is it a binary file?") from error
     except _DAMAGED as error:
         raise FileError(f"{url}: damaged or cut off: {error}") from error
+
+
+def _open(url: str) -> IO[bytes]:
+    try:
+        file: IO[bytes] = fsspec.open(url, "rb").open()
+    except (OSError, ValueError, ImportError):
+        raise
+    except Exception as error:  # each filesystem raises errors of its own library
+        raise FileError(f"{url}: {error}") from error
+    return file
 
 
 def _lines(url: str, file: IO[str]) -> Iterator[str]:

@@ -77,7 +77,7 @@ def examine(
     others = testsets.samples(samples)
     if corpus and others and (heldout := testsets.heldout(corpus, batches)):
         others.append(heldout)
-    index = testsets.index(settings.overlap, others, "--benchmark")
+    index = testsets.index(settings.overlap, others, "--benchmark, --samples" if others else "--benchmark")
     own: Sequence[Overlap | None] = [None] * len(index.entries)
     seen = np.zeros(len(index.hashes), np.bool_)
     if train:
@@ -101,8 +101,9 @@ def examine(
     else:
         seen = np.zeros(len(index.hashes), np.bool_)
         for batch in batches:
-            seen |= filters.load(corpus, batch, index.ngrams).contains(index.hashes)
-            records.append((filters.name(batch), corpus.read_json(filters.name(batch, "json")) or {}))
+            found, record = filters.load(corpus, batch, index.ngrams)
+            seen |= found.contains(index.hashes)
+            records.append((filters.name(batch), record))
     named = f"{'batches' if len(batches) > 1 else 'batch'} {', '.join(batches)}"
     return findings.assemble(
         index,

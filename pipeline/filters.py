@@ -148,20 +148,35 @@ def _store(
     }
 
 
-def load(corpus: Corpus, batch: str, ngrams: NGrams) -> BloomFilter:
-    """The filter of a batch, mapped to memory if it is local.
+def load(corpus: Corpus, batch: str, ngrams: NGrams) -> tuple[BloomFilter, dict[str, Any]]:
+    """The filter of a batch, mapped to memory if it is local, and its record.
 
-    Raises UserError if there is none, or it is of other n-grams.
+    Raises UserError if there is none, it is damaged, or of other n-grams.
     """
+    place = f"{corpus.url}: the Bloom filter of batch '{batch}'"
     if not corpus.exists(name(batch)):
-        raise UserError(f"{corpus.url}: batch '{batch}' has no Bloom filter (filters/{batch}/train.bloom)")
+        raise UserError(f"{place} ({name(batch)}) is missing; --evidence looks into the documents instead")
     try:
-        if corpus.is_local:
-            return BloomFilter.load(corpus.path(name(batch)), ngrams.identity)
-        with tempfile.TemporaryDirectory() as scratch:
-            local = corpus.fetch(name(batch), Path(scratch))
-            found = BloomFilter.load(str(local), ngrams.identity)
-            found.words = np.array(found.words)
-            return found
+        found, record = _read(corpus, batch), corpus.read_json(name(batch, "json")) or {}
+        if "tried" not in record:
+            raise ValueError(f"{name(batch, 'json')} is missing or damaged")
     except ValueError as error:
-        raise UserError(f"{error}; set overlap.unit and overlap.n as the batch has them") from error
+        raise UserError(f"{place}: {error}; --evidence looks into the documents instead") from error
+    if found.about != ngrams.identity:
+        theirs = f"{found.about.get('n')}-grams of {found.about.get('unit')}"
+        raise UserError(
+            f"{place} has {theirs}, asked for were {ngrams.n}-grams of {ngrams.unit}; set overlap.unit and "
+            "overlap.n as the batch has them"
+            if (found.about.get("n"), found.about.get("unit")) != (ngrams.n, ngrams.unit)
+            else f"{place} has {theirs} of another vocabulary or version than this program's"
+        )
+    return found, record
+
+
+def _read(corpus: Corpus, batch: str) -> BloomFilter:
+    if corpus.is_local:
+        return BloomFilter.load(corpus.path(name(batch)))
+    with tempfile.TemporaryDirectory() as scratch:
+        found = BloomFilter.load(str(corpus.fetch(name(batch), Path(scratch))))
+        found.words = np.array(found.words)
+        return found

@@ -30,14 +30,17 @@ def expand(path: str) -> list[tuple[str, str | None]]:
 
     Raises UserError if there is nothing.
     """
-    with blaming(path):
+    try:
         fs, inner = fsspec.core.url_to_fs(path)
         if fs.isfile(inner):
             return [(path, None)]
-        if not fs.isdir(inner):
-            raise UserError(f"{path}: no such file")
-        root = PurePosixPath(inner)
-        found = sorted(f for f in fs.find(inner) if PurePosixPath(uncompressed(f)).suffix.lower() in SUFFIXES)
+        files = fs.find(inner) if fs.isdir(inner) else None
+    except Exception as error:  # each filesystem raises errors of its own library
+        raise UserError(f"{path}: {error}") from error
+    if files is None:
+        raise UserError(f"{path}: no such file")
+    root = PurePosixPath(inner)
+    found = sorted(f for f in files if PurePosixPath(uncompressed(f)).suffix.lower() in SUFFIXES)
     if not found:
         raise UserError(f"{path}: no test sets in this directory; they end in {', '.join(sorted(SUFFIXES))}")
     return [(fs.unstrip_protocol(f), str(PurePosixPath(uncompressed(f)).relative_to(root))) for f in found]

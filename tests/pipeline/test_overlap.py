@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_policies_take_benchmarks_out_of_the_training_set(
         left |= dict(zip(rows["doc_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
     untouched = {doc_id: TEXTS[doc_id] for doc_id in TEXTS if doc_id not in (DROPPED, DUPLICATE)}
     hits = report["benchmarks"][0]["corpus"]["occurrences"]["hits"]
-    in_filter = filters.load(run.corpus, "b", testsets.ngrams(run.settings.overlap))
+    in_filter, _ = filters.load(run.corpus, "b", testsets.ngrams(run.settings.overlap))
     grams = testsets.index(run.settings.overlap)
     assert in_filter.contains(grams.hashes).sum() == hits
     cut = sum(part.facts["cut"] for part in seal.parts)
@@ -195,15 +196,31 @@ def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path:
     run = prepare(client, tmp_path / "corpus", quiz, 3)
     overlap.run(run)
     ngrams = testsets.ngrams(run.settings.overlap)
-    found = filters.load(run.corpus, "b", ngrams)
+    found, record = filters.load(run.corpus, "b", ngrams)
     kept = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
     expected = BloomFilter(found.n_blocks, found.blocks_per_item, ngrams.identity)
     expected.add(ngrams.grams(kept).hashes)
     assert np.array_equal(found.words, expected.words)
-    with pytest.raises(UserError, match="expected 9; set overlap"):
-        filters.load(run.corpus, "b", testsets.ngrams(Overlap(n=9)))
-    with pytest.raises(UserError, match="batch 'other' has no Bloom filter"):
+    assert record["n_bits"] == found.n_bits
+    for other in (Overlap(n=9), Overlap(unit="words")):
+        asked = f"has 8-grams of tokens, asked for were {other.n}-grams of {other.unit}; set overlap"
+        with pytest.raises(UserError, match=asked):
+            filters.load(run.corpus, "b", testsets.ngrams(other))
+    with pytest.raises(UserError, match="another vocabulary"):
+        filters.load(run.corpus, "b", replace(ngrams, tokenizer="another"))
+    with pytest.raises(UserError, match=r"batch 'other' .* is missing"):
         filters.load(run.corpus, "other", ngrams)
+    place = Path(run.corpus.path(filters.name("b")))
+    whole = place.read_bytes()
+    for damaged, message in ((whole[:-1], "not whole"), (b"no filter", "not a Bloom filter")):
+        place.write_bytes(damaged)
+        with pytest.raises(UserError, match=f"{message}.*--evidence"):
+            filters.load(run.corpus, "b", ngrams)
+    place.write_bytes(whole)
+    for text in ("{", "{}"):
+        Path(run.corpus.path(filters.name("b", "json"))).write_text(text)
+        with pytest.raises(UserError, match=r"'b'.*--evidence"):
+            filters.load(run.corpus, "b", ngrams)
 
 
 def test_nothing_is_done_twice_and_a_lost_filter_is_made_again(
