@@ -4,7 +4,6 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 BLOCK = 512  # bits: a cache line
@@ -14,6 +13,7 @@ MIN_BLOCKS = 1024  # of a filter made for a rate: with fewer, chance decides how
 
 def blocks(items: int, blocks_per_item: int, rate: float) -> int:
     """How many blocks keep the rate with so many items: bisection over `block_rate`."""
+    items = max(items, 1)
     target = rate ** (1 / blocks_per_item)
     few, enough = 0, MIN_BLOCKS
     while block_rate(items * blocks_per_item / enough, enough) > target:
@@ -34,7 +34,8 @@ def block_rate(load: float, n_blocks: int) -> float:
     """
     rates = _rates()
     loads = np.arange(len(rates))
-    weights = scipy.stats.poisson.pmf(loads, load)
+    log_factorials = np.concatenate([np.zeros(1), np.cumsum(np.log(loads[1:]))])
+    weights = np.exp(loads * math.log(load) - load - log_factorials)
     weights[-1] += max(0.0, 1 - float(weights.sum()))  # fuller ones: as good as full
     mean = float(weights @ rates)
     return mean + 3 * math.sqrt(max(0.0, float(weights @ rates**2) - mean**2) / n_blocks)
