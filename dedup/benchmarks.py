@@ -60,8 +60,9 @@ def read(
 ) -> Benchmark:
     """Reads a test set from an fsspec path.
 
-    fields: dotted paths into a row (`choices.text`); what they hold is text or lists of text. stream: by
-    default true for text files and false for others; the examples of a text file are its lines.
+    fields: dotted paths into a row (`choices.text`), through lists too; what they hold is text or lists of
+    text. stream: by default true for text files and false for others; the examples of a text file are its
+    lines.
     Raises OSError for a missing file, FileError for one that is not what it should be.
     """
     ids, texts = [], []
@@ -114,11 +115,11 @@ class _Source:
 
 @contextmanager
 def _opened(url: str, asked: Sequence[str] | None) -> Iterator[_Source]:
-    known = next((k for k in registry() if any(fnmatch.fnmatch(_tail(url), p) for p in k.files)), None)
     with rows_of(url) as rows:
         first = next(rows, None)
         if first is None:
             raise FileError(f"{url}: the file is empty")
+        known = _known(url, first)
         fields = _fields(url, first, asked, known)
         texts = (
             (row, _text(f"{url}, row {number}", row, fields))
@@ -156,6 +157,13 @@ def _last_words(text: str, n: int) -> list[str]:
     return (words if len(words) >= n else normalize(text).split())[-n:]
 
 
+def _known(url: str, row: Row) -> Known | None:
+    """The entry of the registry for a file: of several the first whose fields the row has."""
+    entries = [k for k in registry() if any(fnmatch.fnmatch(_tail(url), pattern) for pattern in k.files)]
+    fitting = [k for k in entries if not isinstance(row, str) and k.fields and _has(row, k.fields)]
+    return next(iter(fitting or entries), None)
+
+
 def _fields(url: str, row: Row, asked: Sequence[str] | None, known: Known | None) -> list[str]:
     """The fields to read: what the caller asks for, else what the registry knows, else a guess."""
     if isinstance(row, str):
@@ -167,7 +175,7 @@ def _fields(url: str, row: Row, asked: Sequence[str] | None, known: Known | None
         if missing:
             raise FileError(f"{url}: no field {_named(missing)}; the fields are {_named(row)}")
         return list(asked)
-    if known and known.fields and all(_find(row, name) is not None for name in known.fields):
+    if known and known.fields and _has(row, known.fields):
         return list(known.fields)
     names = {name.lower(): name for name in row}
     guess = next((names[name] for name in GUESSES if name in names), None)
@@ -194,12 +202,21 @@ def _text(place: str, row: Row, fields: Sequence[str]) -> str:
     return "\n".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _find(row: Mapping[str, Any], path: str) -> tuple[Any] | None:
+def _has(row: Mapping[str, Any], fields: Sequence[str]) -> bool:
+    return all(_find(row, name) is not None for name in fields)
+
+
+def _find(row: Any, path: str) -> tuple[Any] | None:
+    """What a row holds at a dotted path; of lists on the way all that have it."""
+    if isinstance(row, list):
+        found = [value for item in row if (value := _find(item, path))]
+        return ([value for (value,) in found],) if found else None
+    if not isinstance(row, Mapping):
+        return None
     if path in row:
         return (row[path],)
     head, dot, rest = path.partition(".")
-    inner = row.get(head)
-    return _find(inner, rest) if dot and isinstance(inner, Mapping) else None
+    return _find(row.get(head), rest) if dot else None
 
 
 def _flat(value: Any) -> Iterator[Any]:

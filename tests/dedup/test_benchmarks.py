@@ -7,6 +7,7 @@ import lzma
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -152,6 +153,70 @@ def test_the_registry_does_not_force_fields_that_a_file_lacks(tmp_path: Path) ->
     path.write_text('{"prompt": "How many?"}\n')
     found = benchmarks.read(str(path))
     assert (found.name, found.fields) == ("GSM8K", ["prompt"])
+
+
+SQUAD = {
+    "title": "Rain",
+    "paragraphs": [
+        {"context": "It rained.", "qas": [{"question": "Did it?", "id": "x"}, {"question": "When?"}]},
+        {"context": "Then no more.", "qas": []},
+    ],
+}
+CHOICES = {"text": ["Sun", "Fog"], "label": ["A", "B"]}
+LAYOUTS: list[tuple[str, Any, str, str]] = [
+    (
+        "squad/dev-v1.1.json",
+        {"data": [SQUAD], "version": "1.1"},
+        "SQuAD",
+        "It rained.\nThen no more.\nDid it?\nWhen?",
+    ),
+    ("coqa-dev-v1.0.json", {"version": "1.0", "data": [{"story": "Rain."}]}, "CoQA", "Rain."),
+    ("ARC-Easy/test-00000.parquet", {"question": "Why?", "choices": CHOICES}, "ARC", "Why?\nSun\nFog"),
+    (
+        "ARC-Challenge-Test.jsonl",
+        {"question": {"stem": "Why?", "choices": [{"text": "Sun"}, {"text": "Fog"}]}},
+        "ARC",
+        "Why?\nSun\nFog",
+    ),
+    ("piqa/valid.jsonl", {"goal": "Dry it", "sol1": "Sun", "sol2": "Fog"}, "PIQA", "Dry it\nSun\nFog"),
+    ("piqa/valid.jsonl", {"query": "Dry it", "choices": ["Sun"]}, "PIQA", "Dry it\nSun"),
+    ("BoolQ/dev.jsonl", {"question": "is it", "passage": "It is."}, "BoolQ", "It is.\nis it"),
+    ("COPA/val.jsonl", {"premise": "Wet.", "choice1": "Rain", "choice2": "Sun"}, "COPA", "Wet.\nRain\nSun"),
+    (
+        "winogrande_1.1/dev.jsonl",
+        {"sentence": "_ is", "option1": "A", "option2": "B"},
+        "WinoGrande",
+        "_ is\nA\nB",
+    ),
+    ("hellaswag_val.jsonl", {"ctx": "It", "endings": ["rains", "is"]}, "HellaSwag", "It\nrains\nis"),
+    ("mmlu/test.parquet", {"question": "Why?", "choices": ["Sun", "Fog"]}, "MMLU", "Why?\nSun\nFog"),
+    ("wikitext-2-raw-v1/test-00000-of-00001.parquet", {"text": "= Rain ="}, "WikiText-2", "= Rain ="),
+    ("cnn_dailymail/test.csv", {"article": "Rain.", "highlights": "Wet."}, "CNN/Daily Mail", "Rain.\nWet."),
+    ("ptb.test.txt", "no it was n't", "Penn Treebank", "no it was n't"),
+    ("enwik8", "<page>", "enwik8", "<page>"),
+    ("text8.gz", "anarchism", "text8", "anarchism"),
+    ("news.en.heldout-00000-of-00050", "It rained .", "One Billion Word", "It rained ."),
+    ("CBTest/data/cbtest_NE_test_2500ex.txt", "1 It rained", "Children's Book Test", "1 It rained"),
+    ("newstest2014-fren-ref.en", "It rained.", "WMT-14", "It rained."),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "benchmark", "text"), LAYOUTS)
+def test_layouts_that_benchmarks_come_in(
+    tmp_path: Path, name: str, content: Any, benchmark: str, text: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist([content]), path)
+    elif path.suffix == ".csv":
+        path.write_text(f"{','.join(content)}\n{','.join(content.values())}\n")
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress(content.encode()))
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    found = benchmarks.read(str(path))
+    assert (found.name, found.texts) == (benchmark, [text])
 
 
 KNOWN = {
