@@ -126,6 +126,7 @@ class Fetch(Section):
     batch_time: Seconds = pace(6 * 3600.0)
     spacing: Annotated[float, Field(ge=0)] = pace(1.0)
     address_spacing: Annotated[float, Field(ge=0)] = pace(0.1)
+    address_connections: Count = pace(8)
     max_crawl_delay: Seconds = pace(30.0)
     max_retry_after: Seconds = pace(120.0)
     retries: Annotated[int, Field(ge=0)] = pace(2)

@@ -135,7 +135,10 @@ class _Crawl:
                 host.named = False  # an answer that expires at once is good for one turn
                 address = self._client.address(visit.target)
                 if host.pace.claim(time.monotonic(), address):
-                    self._ask(host, visit, address)
+                    try:
+                        self._ask(host, visit, address)
+                    finally:
+                        host.pace.left(address)
                 else:
                     self._schedule.again(visit)
         except OSError:  # of the disk: those of the network are outcomes

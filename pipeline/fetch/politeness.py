@@ -11,9 +11,12 @@ import random
 import re
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime
 
 from pipeline.settings import Fetch
+
+_POLL = 0.1  # seconds between two looks whether an address has room for one more connection
 
 
 class Clock:
@@ -30,6 +33,7 @@ class Clock:
         self._queue: dict[
             str, float
         ] = {}  # when those who wait for a name shall come back, one after another
+        self._asked: Counter[str] = Counter()  # requests on their way, by address
         self._lock = threading.Lock()
 
     def due(self, name: str) -> float:
@@ -37,11 +41,18 @@ class Clock:
         with self._lock:
             return self._due.get(name, 0.0)
 
-    def claim(self, now: float, gaps: dict[str, float]) -> bool:
-        """Takes the turns of some names, if all are due; the next one of each is at least its gap away."""
+    def claim(self, now: float, gaps: dict[str, float], address: str | None = None, limit: int = 0) -> bool:
+        """Takes the turns of some names, if all are due; the next one of each is at least its gap away.
+
+        With an address, only if fewer than `limit` requests are on their way to it; `leave` it afterwards.
+        """
         with self._lock:
             if any(self._due.get(name, 0.0) > now for name in gaps):
                 return False
+            if address is not None:
+                if self._asked[address] >= limit:
+                    return False
+                self._asked[address] += 1
             if len(self._due) > self._SWEEP:
                 self._due = {name: due for name, due in self._due.items() if due > now}
                 self._queue = {name: due for name, due in self._queue.items() if due > now}
@@ -49,10 +60,17 @@ class Clock:
                 self._due[name] = now + gap
             return True
 
-    def line_up(self, name: str, gap: float) -> float:
-        """When to come back for a turn at a name that was not due: behind the others who wait for it."""
+    def leave(self, address: str) -> None:
+        """A request to an address is over."""
         with self._lock:
-            place = max(self._due.get(name, 0.0), self._queue.get(name, 0.0))
+            self._asked[address] -= 1
+            if not self._asked[address]:
+                del self._asked[address]
+
+    def line_up(self, name: str, gap: float, earliest: float) -> float:
+        """When to come back for a turn that was refused: behind the others who wait for it."""
+        with self._lock:
+            place = max(self._due.get(name, 0.0), self._queue.get(name, 0.0), earliest)
             self._queue[name] = place + gap
             return place
 
@@ -87,14 +105,26 @@ class Pace:
 
     def claim(self, now: float, address: str | None) -> bool:
         """Takes the turn for a request to an address (None: not known) that starts now, if it is due."""
-        gap = self._settings.address_spacing
-        if address is None or not gap:
+        if address is None:
             return CLOCK.claim(now, {self.host: self._gap})
-        if CLOCK.claim(now, {self.host: self._gap, address: gap}):
+        spacing = self._settings.address_spacing
+        gaps = {self.host: self._gap, address: spacing}
+        if CLOCK.claim(now, gaps, address, self._settings.address_connections):
+            self._place = 0.0
             return True
         if CLOCK.due(self.host) <= now:
-            self._place = CLOCK.line_up(address, gap)
+            due = CLOCK.due(address)
+            if self._place and due > now:  # first in the line, and a little too early
+                self._place = due
+            else:
+                gap = spacing or _POLL
+                self._place = CLOCK.line_up(address, gap, now + gap if due <= now else due)
         return False
+
+    def left(self, address: str | None) -> None:
+        """The request that was claimed is over."""
+        if address is not None:
+            CLOCK.leave(address)
 
     def touched(self, when: float, address: str | None) -> None:
         """The host, and its address, last heard from us at `when`."""

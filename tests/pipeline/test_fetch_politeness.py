@@ -1,6 +1,7 @@
 """Manners, proved from the server's own log."""
 
 import itertools
+import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -145,7 +146,7 @@ def test_the_clock_never_gives_a_turn_twice() -> None:
     assert clock.claim(11.0, {"a": 1.0})
     assert not clock.claim(11.0, {"c": 1.0, "b": 1.0, "a": 1.0})
     assert clock.due("c") == 0.0  # all or none
-    assert [clock.line_up("a", 0.5) for _ in range(3)] == [12.0, 12.5, 13.0]
+    assert [clock.line_up("a", 0.5, 11.0) for _ in range(3)] == [12.0, 12.5, 13.0]
 
 
 def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path) -> None:
@@ -162,6 +163,68 @@ def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path) -> None:
         assert len(times) == 2 * count
         assert min(b - a for a, b in itertools.pairwise(times)) >= spacing - SLACK
         assert (times[-1] - times[0]) >= (2 * count - 1) * spacing - SLACK
+
+
+def test_an_address_has_few_connections_at_a_time(tmp_path: Path) -> None:
+    """Twelve hosts on one address that takes its time."""
+    names: dict[str, list[list[str] | None]] = {f"h{n}.shared.example": [["127.0.0.1"]] for n in range(12)}
+    lock = threading.Lock()
+    open_, most = 0, 0
+
+    def slow(connection: Any, request: Any, server: Server) -> bool:
+        nonlocal open_, most
+        with lock:
+            open_ += 1
+            most = max(most, open_)
+        time.sleep(0.3)
+        with lock:
+            open_ -= 1
+        return server.send(connection, page())
+
+    with Server({"/a": Page(slow)}) as server, dns.NameServer(names, ttl=60).running() as resolver:
+        options = settings(
+            nameservers=[resolver.address],
+            allow_networks=["127.0.0.0/8"],
+            address_spacing=0.0,
+            address_connections=3,
+            robots=False,
+        )
+        rows = crawl([f"http://{name}:{server.port}/a" for name in names], options, tmp_path)
+    assert {row["reason"] for row in rows} == {"ok"}
+    assert 2 <= most <= 3
+    assert not CLOCK._asked
+
+
+def test_worker_processes_keep_the_spacing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two workers, a partition each; redirects and a 503 on the way. Of `connect_to` there is one warning."""
+    from pipeline import crawl as command
+
+    spacing = 0.25
+    hosts = [f"h{n}.workers.example" for n in range(4)]
+    pages: dict[Any, Page] = {f"/{n}": page() for n in range(3)}
+    pages["/moved"] = Page(b"", "302 Found", {"Location": "/0?again"})
+    for host in hosts:
+        pages[host, "/busy"] = flaky(1, Page(b"", "503 Busy", {"Retry-After": "0"}))
+    with Server(pages) as server:
+        listed = tmp_path / "list.txt"
+        listed.write_text(
+            "".join(f"http://{host}/{name}\n" for host in hosts for name in (0, 1, "moved", "busy"))
+        )
+        options = [
+            *("fetch.contact=tests@example.org", f"fetch.spacing={spacing}", "fetch.backoff=0.1"),
+            *("cluster.workers=2", "links.rows=8", f"fetch.connect_to={json.dumps({'*': server.url})}"),
+        ]
+        command.main(
+            [
+                *("--submissions", str(listed), "--corpus", str(tmp_path / "corpus")),
+                *("--batch", "b", "--until", "fetch"),
+                *(part for one in options for part in ("--set", one)),
+            ]
+        )
+        for host in hosts:
+            assert len(server.times(host)) == 7
+            assert min(gaps(server, host)) >= spacing - SLACK, host
+    assert capfd.readouterr().err.count("fetch.connect_to") == 1
 
 
 def test_back_off_doubles_within_its_jitter_and_cap() -> None:

@@ -194,7 +194,9 @@ FAULTS: dict[str, Fault] = {
     "close": _raw(b""),
     "reset": _reset(b""),
     "reset_in_head": _reset(b"HTTP/1.1 200 OK\r\nContent-"),
+    "reset_in_headers": _reset(OK),
     "reset_in_body": _reset(OK + b"Content-Length: 1000\r\n\r\n<html>"),
+    "reset_in_chunks": _reset(_CHUNKED + b"6\r\n<html>\r\n"),
     # content
     "empty": _kept(b"Content-Type: text/html"),
     "no_content": _raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
@@ -205,6 +207,8 @@ FAULTS: dict[str, Fault] = {
     "pdf_as_html": _kept(b"Content-Type: text/html", body=b"%PDF-1.4 ..."),
     "zeros_as_html": _kept(b"Content-Type: text/html", body=bytes(100)),
     "utf16": _kept(b"Content-Type: text/html", body="<html>é".encode("utf-16")),
+    "wrong_charset": _kept(b"Content-Type: text/html; charset=utf-8", body=HTML + b"\xe9\xff"),
+    "unknown_charset": _kept(b"Content-Type: text/html; charset=x-none", body=HTML),
     "no_type": _kept(body=HTML),
     "no_type_text": _kept(body=b"just some words"),
     "no_type_binary": _kept(body=bytes(range(256))),
