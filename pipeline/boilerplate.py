@@ -13,7 +13,7 @@ import yaml
 
 NOTICES = Path(__file__).with_name("notices.yaml")
 FILLER = "filler"  # what stands beside a notice and makes none
-MAX_WORDS = 150  # of a text that may be a notice
+MAX_WORDS, MAX_CHARS = 150, 3000  # of a text that may be a notice
 ANY = r"(?:\S+ ){0,15}?\S+"  # what a `*` stands for
 
 _WORD = re.compile(r"[^\W_]+(?:[.-][^\W_]+)*|\*")  # a domain is a word
@@ -23,7 +23,7 @@ def notice(text: str) -> tuple[str | None, float]:
     """The kind of notice that most words of a text belong to (None: there is none), and the share of words
     that are in any notice.
     """
-    words = _words(text[: MAX_WORDS * 100])
+    words = _words(text) if len(text) <= MAX_CHARS else []
     if not 0 < len(words) <= MAX_WORDS:
         return None, 0.0
     found: Counter[str] = Counter()
