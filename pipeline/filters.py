@@ -99,7 +99,7 @@ def _on_dask(
 def _fill(
     numbers: Sequence[int], corpus: Corpus, batch: str, ngrams: NGrams, size: tuple[int, int], heldout: float
 ) -> tuple[BloomFilter, pa.Table]:
-    """The filter of some partitions, and the sample of their documents."""
+    """The filter of some partitions, and the sample of their documents (5 million characters at most)."""
     result = BloomFilter(*size, ngrams.identity)
     sample = SAMPLED.empty_table()
     for number in numbers:
