@@ -21,7 +21,7 @@ from dedup.overlap import BenchmarkIndex, Overlap, Share
 from dedup.trials import Trial
 from pipeline import contamination
 from pipeline.errors import UserError
-from pipeline.report import findings
+from pipeline.report import findings, views
 from pipeline.report.contamination import (
     BenchmarkResult,
     Evidence,
@@ -102,6 +102,32 @@ def test_page_shows_what_the_data_says() -> None:
         assert expected in " ".join(page.text.split()), expected
     assert [tag for tag, _ in page.elements].count("mark") == 2
     assert EVIDENCE.url in page.links()
+
+
+def test_only_what_was_compared_is_shown() -> None:
+    """Columns of training sets that nothing was compared with are left out, and charts of nothing."""
+    quiz, split = REPORT.benchmarks
+    rows = {name: views.to_markdown(replace(REPORT, benchmarks=sets)).splitlines()[2:6] for name, sets in (
+        ("both", [quiz, split]), ("corpus", [quiz]), ("own", [split]),
+    )}  # fmt: skip
+    own, corpus = (
+        f"{name}, occurrences | {name}, distinct | {name}, examples |"
+        for name in ("own train", "training set")
+    )
+    assert rows["both"][0] == f"| benchmark | n-grams | {own} {corpus}"
+    assert rows["corpus"][0] == f"| benchmark | n-grams | {corpus}"
+    assert rows["own"][0] == f"| benchmark | n-grams | {own}"
+    assert rows["own"][2] == "| Split | 8 tokens | 7.50% (3 of 40) | 5.13% (2 of 39) | – |"
+    assert len(views.to_terminal(REPORT).columns) == 6
+    assert len(views.to_terminal(replace(REPORT, benchmarks=[split])).columns) == 4
+    page = Page(to_html(replace(REPORT, benchmarks=[quiz]))).text
+    assert "this training set" in page
+    assert "own training split" not in page
+    assert "the files of --train" in Page(to_html(replace(REPORT, benchmarks=[split]))).text
+    nothing = replace(OVERLAP, occurrences=Share(0, 40))
+    source = to_html(replace(REPORT, benchmarks=[replace(quiz, corpus=nothing, worst=[])]))
+    assert "None of its 40 n-grams was found." in source
+    assert "<polyline" not in source
 
 
 def test_page_loads_and_runs_nothing() -> None:
