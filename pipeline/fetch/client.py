@@ -22,7 +22,7 @@ from pipeline.fetch.target import Target
 from pipeline.fetch.transport import Budget, Transport, spending
 from pipeline.settings import Fetch
 
-CHUNK = 16 * 1024
+CHUNK = 64 * 1024
 UNUSED_BODY = 64 * 1024  # of redirects and errors: enough to keep the connection
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
