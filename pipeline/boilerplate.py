@@ -13,7 +13,7 @@ import yaml
 
 NOTICES = Path(__file__).with_name("notices.yaml")
 FILLER = "filler"  # what stands beside a notice and makes none
-MAX_WORDS, MAX_CHARS = 150, 3000  # of a text that may be a notice
+MAX_CHARS = 1_500  # of a text that may be a notice
 ANY = r"(?:\S+ ){0,15}?\S+"  # what a `*` stands for
 
 _WORD = re.compile(r"[^\W_]+(?:[.-][^\W_]+)*|\*")  # a domain is a word
@@ -24,7 +24,7 @@ def notice(text: str) -> tuple[str | None, float]:
     that are in any notice.
     """
     words = _words(text) if len(text) <= MAX_CHARS else []
-    if not 0 < len(words) <= MAX_WORDS:
+    if not words:
         return None, 0.0
     found: Counter[str] = Counter()
     for match in _pattern().finditer(" ".join(words) + " "):

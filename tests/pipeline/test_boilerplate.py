@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.boilerplate import FILLER, MAX_WORDS, NOTICES, notice
+from pipeline.boilerplate import FILLER, MAX_CHARS, NOTICES, notice
 from tests.pipeline.test_quality import GOOD
 
 KINDS = {
@@ -66,7 +66,7 @@ def test_what_is_no_notice() -> None:
     assert notice("") == notice("... !") == (None, 0.0)
     assert notice("Home\nSearch\nLog in") == (None, 1.0)
     assert notice("My old car is for sale, and my house is not found on any map.")[1] < 1
-    assert notice(KINDS["not_found"][0] * 100) == (None, 0.0), f"more than {MAX_WORDS} words"
+    assert notice(KINDS["not_found"][0] * 100) == (None, 0.0), f"more than {MAX_CHARS} characters"
 
 
 @given(st.text(), st.sampled_from([line for lines in KINDS.values() for line in lines]))
