@@ -60,7 +60,7 @@ def index(
 ) -> BenchmarkIndex:
     """The index of the configured benchmarks, and of others after them. given: where they were named.
 
-    Benchmarks of the same name (two files of one that is in the registry) are told apart by their paths.
+    Benchmarks of the same name (two files of one that is in the registry) are told apart by their files.
     Raises UserError for what is wrong with them.
     """
     with blaming(given):
@@ -68,9 +68,19 @@ def index(
             benchmarks.read(b.path, name=b.name, fields=b.fields, stream=b.stream)
             for b in settings.benchmarks
         ]
-        names = Counter(b.name for b in (*sets, *others))
-        sets = [replace(b, name=b.source) if names[b.name] > 1 else b for b in sets]
-        return BenchmarkIndex.build([*sets, *others], ngrams(settings))
+        return BenchmarkIndex.build([*_told_apart(sets, others), *others], ngrams(settings))
+
+
+def _told_apart(sets: Sequence[Benchmark], others: Sequence[Benchmark]) -> Sequence[Benchmark]:
+    """Those of the same name with the names of their files, or where these are the same, with their paths."""
+    renamed = sets
+    for where in (lambda b: PurePosixPath(b.source).name, lambda b: b.source):
+        names = Counter(b.name for b in (*renamed, *others))
+        renamed = [
+            replace(b, name=f"{b.name} ({where(b)})") if names[now.name] > 1 else now
+            for b, now in zip(sets, renamed, strict=True)
+        ]
+    return renamed
 
 
 def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | None]:

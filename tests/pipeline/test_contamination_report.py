@@ -257,7 +257,14 @@ def test_samples_and_a_directory_of_benchmarks(tmp_path: Path) -> None:
     same = [f"{tmp_path}/sets/a.jsonl", f"{sets}/a.jsonl"]
     contamination.main(["--train", train, "--benchmark", *same, "--output", str(output)])
     value = json.loads((output / "report.json").read_text())
-    assert [b["name"] for b in value["benchmarks"]] == same
+    assert [b["name"] for b in value["benchmarks"]] == [f"a ({path})" for path in same]
+    for name in ("gsm8k-train.jsonl", "gsm8k-test.jsonl"):
+        (tmp_path / name).write_bytes(Path(quiz).read_bytes())
+    same = [f"{tmp_path}/gsm8k-train.jsonl", f"{tmp_path}/gsm8k-test.jsonl"]
+    contamination.main(["--train", train, "--benchmark", *same, "--output", str(output)])
+    value = json.loads((output / "report.json").read_text())
+    names = [b["name"] for b in value["benchmarks"]]
+    assert names == ["GSM8K (gsm8k-train.jsonl)", "GSM8K (gsm8k-test.jsonl)"]
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match="no test sets in this directory"):
         contamination.main(["--train", train, "--benchmark", str(tmp_path / "void")])
@@ -307,7 +314,7 @@ def test_page_in_a_browser(tmp_path: Path) -> None:
         (["--train", "{train}", "--benchmark", "{quiz}", "--set", "overlap.n=99"], "shorter than 99 tokens"),
         (
             ["--train", "{train}", "--benchmark", "{quiz}", "{quiz}"],
-            "two benchmarks are named '.*quiz.jsonl'",
+            r"two benchmarks are named 'quiz \(.*quiz.jsonl\)'",
         ),
         (["{empty}", "--benchmark", "{quiz}"], "no corpus here"),
     ],
