@@ -60,7 +60,7 @@ def _wait(endpoint: str, process: "subprocess.Popen[bytes]") -> None:
 def _ports(count: int) -> list[int]:
     """Free ports whose gRPC twins, 10,000 above, exist and are free too."""
     found: list[int] = []
-    for port in range(20_000 + os.getpid() % 5_000, 50_000):
+    for port in range(20_000 + os.getpid() * 101 % 25_000, 50_000):  # neighbours start far apart
         if len(found) == count:
             break
         if _free(port) and _free(port + 10_000):
