@@ -6,12 +6,13 @@ warcio reads such records, and would write them as well, but takes a fifth of a 
 import base64
 import hashlib
 import uuid
-import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import IO
 
-LEVEL = 4  # of zlib: nearly three times as fast as 9 on HTML, for records 7 % larger
+from isal import isal_zlib
+
+LEVEL = 2  # of ISA-L: on HTML six times as fast as zlib at 4, 25 times as at 9, for records 9 and 17 % larger
 PIECE = 1024 * 1024
 
 HTTP_RESPONSE = "application/http; msgtype=response"
@@ -47,7 +48,7 @@ def write(
         "Content-Length": str(length),
     }
     header = "".join(f"{name}: {value}\r\n" for name, value in named.items())
-    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
     out.write(compressor.compress(f"WARC/1.1\r\n{header}\r\n".encode() + head))
     for piece in pieces(body) if body else ():
         out.write(compressor.compress(piece))
