@@ -19,7 +19,7 @@ REASONS: Final[dict[str, str]] = {
     "content_type": "not one of `content_types`, by its header or by its first bytes",
     "empty_body": "no bytes",
     "robots_disallowed": "robots.txt forbids it",
-    "robots_unreachable": "robots.txt failed (5xx, 429, network): forbidden, by RFC 9309 section 2.3.1.4",
+    "robots_unreachable": "robots.txt failed (5xx, 429, network): forbidden for now (RFC 9309, 2.3.1.4)",
     "too_many_redirects": "more than `max_redirects`, or a loop",
     "redirect_refused": "a redirect to something that is not an http(s) URL",
     "http_1xx": "an interim status as the last one",
