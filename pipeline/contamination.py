@@ -8,7 +8,7 @@ import fsspec
 import numpy as np
 from rich.console import Console
 
-from dedup.overlap import Overlap
+from dedup.shares import Overlap
 from pipeline import command, filters, scan, testsets
 from pipeline.cluster import connect
 from pipeline.corpus import Corpus

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from dedup.distinct import DistinctCounter
 from dedup.ngrams import NGrams
-from dedup.overlap import BenchmarkIndex, Share
+from dedup.overlap import BenchmarkIndex
+from dedup.shares import Share
 from pipeline import filters, policy, scan, testsets
 from pipeline.corpus import Corpus
 from pipeline.documents import kept

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dedup.evidence import without
 from dedup.ngrams import Grams
-from dedup.overlap import BenchmarkIndex, Scan
+from dedup.overlap import BenchmarkIndex
+from dedup.shares import Scan
 from pipeline.settings import Overlap
 from pipeline.tables import OK
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dedup.evidence import passages
 from dedup.matches import matches
 from dedup.ngrams import Grams
-from dedup.overlap import BenchmarkIndex, Scan, Share
+from dedup.overlap import BenchmarkIndex
+from dedup.shares import Scan, Share
 from pipeline.corpus import Corpus
 from pipeline.documents import kept
 from pipeline.errors import UserError

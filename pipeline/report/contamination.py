@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dedup.evidence import Passage
-from dedup.overlap import Overlap, Share
+from dedup.shares import Overlap, Share
 from dedup.trials import Trial
 
 SCHEMA = 1

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dedup.benchmarks import Benchmark
 from dedup.evidence import Passage, passages
-from dedup.overlap import BenchmarkIndex, Overlap, Share
+from dedup.overlap import BenchmarkIndex
+from dedup.shares import Overlap, Share
 from dedup.trials import Trial
 from pipeline.report.contamination import (
     BenchmarkResult,

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from rich.table import Table as Grid
 
 from dedup.bloom_size import BLOCK
-from dedup.overlap import Share
+from dedup.shares import Share
 from pipeline.report.contamination import BINS, BenchmarkResult, FilterResult, Report, to_json
 
 LABELS = {"own_train": "own train", "corpus": "training set"}

@@ -18,7 +18,8 @@ from dedup.evidence import passages
 from dedup.files import FileError
 from dedup.matches import matches
 from dedup.ngrams import NGrams, hash_units
-from dedup.overlap import BenchmarkIndex, Share
+from dedup.overlap import BenchmarkIndex
+from dedup.shares import Share
 from dedup.words import normalize
 from shards import tokenizer
 from tests.shared import SHARED, needs_shared

@@ -17,7 +17,8 @@ import pytest
 from dedup.benchmarks import Benchmark
 from dedup.evidence import Passage
 from dedup.ngrams import NGrams
-from dedup.overlap import BenchmarkIndex, Overlap, Share
+from dedup.overlap import BenchmarkIndex
+from dedup.shares import Overlap, Share
 from dedup.trials import Trial
 from pipeline import contamination
 from pipeline.errors import UserError
