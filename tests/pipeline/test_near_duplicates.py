@@ -1,12 +1,11 @@
 """The stage: signatures and decisions of a batch, against earlier batches, whatever the partitions."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from dedup import minhash
 from pipeline import near_duplicates
@@ -20,16 +19,6 @@ from pipeline.tables import DOCUMENTS, DUPLICATES
 
 TEXT = " ".join(f"word{number * number % 97}" for number in range(150))
 OTHER = " ".join(f"term{number * number % 89}" for number in range(150))
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    Settings.load()
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

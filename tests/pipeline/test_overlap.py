@@ -3,7 +3,6 @@
 import itertools
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from dedup.bloom import BloomFilter
 from pipeline import contamination, filters, overlap, testsets
@@ -45,16 +44,6 @@ QUIZ = {
     "duplicate": " ".join(TEXTS[DUPLICATE].split()[10:30]),
     "held": " ".join(TEXTS[HELD].split()[10:30]),
 }
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    Settings.load()
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Stages on a real Dask cluster of processes: mapping, placing, sealing, resuming."""
 
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from dask import dataframe as dd
-from distributed import Client, LocalCluster, Scheduler
+from distributed import Client, Scheduler
 
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
@@ -19,16 +18,6 @@ from pipeline.settings import Settings
 from pipeline.stage import Output, Partition, Run, frame, map_partitions, persist, place, to_arrow, write
 
 SCHEMA = pa.schema([("n", pa.int64()), ("to", pa.int64())])
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    Settings.load()
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 @pytest.fixture
