@@ -3,7 +3,7 @@
     python -m benchmarks.warc HTML [--every N] [--test-set FILE] [--engine NAME ...] [--workers 2]
         [--datatrove PYTHON] [--lid MODEL]
 
-HTML is a directory of directories with pages (*.html, *.htm, at any depth). Every N-th goes into WARC files,
+HTML is a directory with pages (*.html, *.htm, at any depth). Every N-th goes into WARC files,
 and these through `python -m pipeline.crawl --pages` with each engine: seconds of the whole command, outcomes,
 and the largest resident memory of each kind of process. --test-set: a benchmark for the overlap, both sides.
 
@@ -32,6 +32,7 @@ from pipeline import funnel
 from pipeline.corpus import Corpus
 
 FILES = 8  # WARC files: something for each process to do
+PER_HOST = 5
 SUFFIXES = {".html", ".htm", ".xhtml"}
 
 DATATROVE = """
@@ -87,16 +88,16 @@ if __name__ == "__main__":
 """
 
 
-def pack(root: Path, pages: list[Path], directory: Path) -> list[Path]:
-    """Writes pages into FILES WARC files, as responses of a made-up host for each directory of the root."""
+def pack(pages: list[Path], directory: Path) -> list[Path]:
+    """Writes pages into FILES WARC files, as responses of made-up hosts with PER_HOST pages each."""
     paths = []
     for number in range(FILES):
         path = directory / f"{number}.warc.gz"
         with path.open("wb") as file:
             writer = WARCWriter(file, gzip=True)
-            for page in pages[number::FILES]:
-                host, *rest = page.relative_to(root).parts
-                url = f"http://{host.replace('_', '-')}.test/{quote('/'.join(rest))}"
+            for position in range(number, len(pages), FILES):
+                page, host = pages[position], position % -(-len(pages) // PER_HOST)
+                url = f"http://host-{host}.test/{position}/{quote(page.name)}"
                 headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
                 body = io.BytesIO(page.read_bytes())
                 writer.write_record(writer.create_warc_record(url, "response", body, http_headers=headers))
@@ -150,6 +151,7 @@ def datatrove(
     run = subprocess.run(
         [python, str(script), *map(str, arguments)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
     )
@@ -175,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         (directory / "warc").mkdir()
-        warcs = pack(arguments.html, pages, directory / "warc")
+        warcs = pack(pages, directory / "warc")
         size = sum(page.stat().st_size for page in pages)
         print(f"{len(pages):,} pages, {size / 1e6:.1f} MB of HTML", flush=True)
         times = {
