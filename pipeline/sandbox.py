@@ -214,9 +214,10 @@ class _Child:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, but for what Dask's nannies set for their workers: with a `MALLOC_TRIM_THRESHOLD_` of 64 kB, malloc
-    gives the memory of every larger string back at once and asks for it again, and pages of much text take ten
-    times as long.
+    """Ours, but for what Dask's nannies set for their workers.
+
+    With a `MALLOC_TRIM_THRESHOLD_` of 64 kB malloc gives back a larger string's memory at once, to ask for it
+    again, and a page of much text takes ten times as long.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
     return {**inherited, "PYTHONHASHSEED": "0"}  # the same pages give the same text
