@@ -92,7 +92,7 @@ def test_blocks_are_chosen_by_the_upper_bits_of_a_product(n_blocks: int) -> None
     assert _scaled(values, n_blocks).tolist() == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 2**64 - 1), max_size=200),
     st.integers(1, 50),

@@ -48,7 +48,7 @@ def test_node_numbers_may_be_large() -> None:
     assert found["component"].tolist() == [5, 2**60, 2**60, 5]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(EDGES.filter(bool), st.integers(1, 30))
 @example([(i, i + 1) for i in range(40)], 9)  # a long chain needs the most rounds
 @example([(0, i) for i in range(1, 40)], 9)

@@ -208,7 +208,7 @@ def test_many_edges_take_the_distributed_way_to_the_same_clusters() -> None:
     assert decided(documents, edges_at_once=7).equals(decided(documents))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.randoms(use_true_random=False), st.integers(9, 40))
 def test_order_and_partitions_do_not_matter(rng: random.Random, size: int) -> None:
     documents = [

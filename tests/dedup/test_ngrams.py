@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -49,7 +49,6 @@ def assert_same(found: Grams, expected: Grams) -> None:
         assert np.array_equal(ours, theirs), name
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 9), st.integers(1, 200))
 def test_grams(texts: list[str], n: int, at_once: int) -> None:
     """In lists, in slices of Arrow's arrays, and in chunks of any size."""
@@ -63,7 +62,6 @@ def test_grams(texts: list[str], n: int, at_once: int) -> None:
             assert_same(kind.grams(column), expected)
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=5), st.integers(0, 6))
 def test_a_dictionary_that_forgets(batches: list[list[str]], max_words: int) -> None:
     (_, kind) = kinds(3)

@@ -49,7 +49,7 @@ few_words = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=14).map(" "
 texts = st.lists(few_words, max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts, st.lists(texts, min_size=1, max_size=3), st.integers(0, 5))
 def test_equals_sets_of_tuples(documents: list[str], examples: list[list[str]], cut: int) -> None:
     sets = [bench(f"b{i}", *items, "x y z") for i, items in enumerate(examples)]
@@ -109,7 +109,7 @@ between = st.text(st.characters(exclude_categories=["Cs", "L", "N"]), min_size=1
 cases = st.sampled_from([str.upper, str.lower, str.title, str.swapcase])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_passage_is_found_wherever_it_stands_and_however_it_is_written(data: st.DataObject) -> None:
     """Every passage of eight tokens or more, in any case, with any punctuation, between any texts."""
@@ -238,7 +238,6 @@ def test_passages_are_cut_to_a_length_for_people() -> None:
     assert passage.after == "-" * 300
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("aZé-ǅİß٣²_ 中\n")), st.integers(1, 4), st.data())
 def test_passages_cover_the_words_of_the_ngrams(text: str, n: int, data: st.DataObject) -> None:
     ngrams = NGrams("tokens", n, GPT2.encode_batch, GPT2.checksum)

@@ -3,7 +3,7 @@
 import codecs
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.charset import decode
@@ -99,13 +99,11 @@ def test_mixed_encodings_lose_only_what_is_broken() -> None:
     assert decode(body) == JAPANESE * 5 + "caf\ufffd</p>"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.one_of(st.none(), st.text(max_size=12), st.sampled_from(["utf-16", "hz"])))
 def test_anything_decodes(body: bytes, label: str | None) -> None:
     assert isinstance(decode(body, label), str)
 
 
-@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff"), min_size=1),
     st.sampled_from(["utf-8", "cp1252", "koi8-r", "shift_jis", "gb18030", "cp1254"]),

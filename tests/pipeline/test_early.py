@@ -56,7 +56,7 @@ def test_the_sample_is_from_the_middle() -> None:
     assert "Fähre" in found.text
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from([*GOOD.split(), *GERMAN.split(), "<b>", "</b>", "<p>", "<br>"]), max_size=150)
 )

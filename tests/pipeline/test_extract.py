@@ -102,7 +102,7 @@ def test_poison_pages_cost_only_themselves() -> None:
             assert "\0" not in outcome.value.text
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 3), max_size=12))
 def test_pages_that_are_alike_are_extracted_once(kinds: list[int]) -> None:
     bodies = [PAGE.replace("harbour", f"harbour {number}") for number in range(3)] + [""]
@@ -164,7 +164,6 @@ def test_text_is_composed() -> None:
     assert "the café saw" in found.text
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "Z", "Cc", "Cs"])))
 def test_clean_text_is_utf8_composed_and_stays_as_it_is(text: str) -> None:
     cleaned = clean(text)

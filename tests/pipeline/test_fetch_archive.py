@@ -122,7 +122,7 @@ def three_records(gzip: bool) -> bytes:
     return buffer.getvalue()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.booleans(), st.floats(0, 0.999), st.binary(max_size=20))
 def test_a_damaged_file_is_read_up_to_the_damage(gzip: bool, where: float, damage: bytes) -> None:
     """Whatever is cut off or overwritten: no exception, and the records before it are there."""

@@ -175,20 +175,20 @@ PIECES = st.one_of(
 TEXTS = st.lists(PIECES, max_size=12).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(TEXTS)
 @example("a@b.chttp://x")
 def test_any_text_is_cleaned_alike(text: str) -> None:
     assert characters(text) == re.sub(" +", " ", reference_characters(text))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS, st.one_of(st.none(), st.integers(0, 300)))
 def test_any_text_has_the_same_languages(text: str, max_chars: int | None) -> None:
     assert_same([text], max_chars)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=50), max_size=6), st.data())
 def test_arrow_arrays(texts: list[str], data: st.DataObject) -> None:
     alone = [detect_langs([text])[0] for text in texts]

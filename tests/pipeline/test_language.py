@@ -56,7 +56,7 @@ def test_langdetects_answers(text: str) -> None:
     assert same(found, reference(text))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=60))
 def test_langdetects_answers_for_any_text(text: str) -> None:
     (found,) = detect_langs([text])
@@ -64,7 +64,7 @@ def test_langdetects_answers_for_any_text(text: str) -> None:
 
 
 @given(st.permutations(TEXTS))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_an_answer_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
     alone = {text: detect_langs([text])[0] for text in TEXTS}
     assert detect_langs(texts) == [alone[text] for text in texts]
@@ -83,7 +83,6 @@ def test_only_the_beginning_is_read() -> None:
     assert detect_langs([text])[0][0][0] == "de"
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "Zs"], include_characters="\n ")), st.integers(1, 80))
 def test_beginning(text: str, max_chars: int) -> None:
     head = beginning(text, max_chars)

@@ -117,7 +117,7 @@ texts = st.builds(lambda words, separator: separator.join(words), small, separat
 batches = st.lists(texts, min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batches)
 def test_a_document_is_measured_alone(batch: list[str]) -> None:
     together = Documents(pa.array(batch, pa.large_string()))
@@ -126,7 +126,7 @@ def test_a_document_is_measured_alone(batch: list[str]) -> None:
         assert measure(together).tolist() == [measure(documents)[0] for documents in alone]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batches)
 def test_chunks_and_offsets_make_no_difference(batch: list[str]) -> None:
     whole = quality(pa.array(batch, pa.large_string()), ALL)
@@ -139,7 +139,6 @@ def words_of(text: str) -> list[str]:
     return [word for word in text.split() if not word.startswith("|")]
 
 
-@settings(deadline=None)
 @given(texts, st.integers(2, 4))
 def test_top_ngram(text: str, n: int) -> None:
     words = words_of(text)
@@ -151,7 +150,6 @@ def test_top_ngram(text: str, n: int) -> None:
     assert found == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(texts, st.integers(5, 10))
 def test_duplicate_ngrams(text: str, n: int) -> None:
     words, seen, covered = words_of(text), set(), set()
@@ -165,7 +163,6 @@ def test_duplicate_ngrams(text: str, n: int) -> None:
     assert found == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(batches)
 def test_simple_measures(batch: list[str]) -> None:
     documents = Documents(pa.array(batch, pa.large_string()))

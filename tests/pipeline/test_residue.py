@@ -60,7 +60,7 @@ def test_what_is_kept_is_no_residue() -> None:
     assert languages(table([("quality", "ok", ["1" * MIN_CHARS])]), Language())["residue"] == {}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4), max_size=8), st.integers(0, 8))
 def test_partitions_add_up(documents: list[list[str]], cut: int) -> None:
     whole = table([("quality", "ok", paragraphs) for paragraphs in documents])

@@ -61,7 +61,7 @@ def test_a_child_that_is_stopped_does_not_stop_its_parent(
     assert [outcome.reason for outcome in sandbox.map(["stop", "a"])] == ["timeout", "ok"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(["a", "b", "raise", "nothing", "abort", "kill"]), max_size=12))
 def test_outcomes_come_in_order(sandbox: Sandbox[str, str], commands: list[str]) -> None:
     found = [outcome.reason for outcome in sandbox.map(commands)]

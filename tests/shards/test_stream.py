@@ -50,7 +50,7 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(LENGTHS, st.integers(1, 60), options(), st.data())
 def test_every_token_once_over_ranks_workers_and_resumptions(
     tmp_path_factory: pytest.TempPathFactory,
@@ -90,7 +90,7 @@ def test_every_token_once_over_ranks_workers_and_resumptions(
     assert len(short) <= 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(order=options(), stop=st.integers(0, 30), length=st.integers(5, 60))
 def test_resumes_exactly_where_it_was(corpus: Path, order: dict[str, Any], stop: int, length: int) -> None:
     def reader() -> PackedReader:

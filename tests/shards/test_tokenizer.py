@@ -82,7 +82,6 @@ def test_ids_are_openais_and_tiktokens(text: str) -> None:
     assert load().decode(ids) == text
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=5))
 def test_a_batch_is_the_same_ids_as_arrays(texts: list[str]) -> None:
     arrays = load().encode_batch(texts)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import writer
@@ -48,7 +48,6 @@ def with_tokens(*ids: list[int], dtype: Any = "<u2") -> pa.Table:
     return documents(["x"] * len(ids)).set_column(3, "tokens", pa.array(data, pa.large_binary()))
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 200), st.randoms(use_true_random=False))
 def test_round_trip(tmp_path_factory: Any, texts: list[str], size: int, rng: random.Random) -> None:
     path = tmp_path_factory.mktemp("shard") / "train-00000-of-00001.parquet"
@@ -64,7 +63,6 @@ def test_round_trip(tmp_path_factory: Any, texts: list[str], size: int, rng: ran
     assert info == (len(texts), sum(len(ids) for _, _, ids in got))
 
 
-@settings(deadline=None)
 @given(TEXTS, st.randoms(use_true_random=False))
 def test_same_documents_same_bytes(texts: list[str], rng: random.Random) -> None:
     table = documents(texts)
