@@ -17,7 +17,7 @@ import tiktoken
 import tiktoken.load
 import tiktoken_ext.openai_public
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import tokenizer as module
@@ -73,7 +73,6 @@ def test_facts_about_gpt2() -> None:
     assert gpt2.checksum == "06dd272b27cf39412357c661db89ffac"
 
 
-@settings(deadline=None)  # the first example loads vocabularies
 @given(TEXTS)
 def test_ids_are_openais_and_tiktokens(text: str) -> None:
     ids = load().encode(text)
