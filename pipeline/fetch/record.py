@@ -47,9 +47,8 @@ def write(
         "Content-Type": content_type,
         "Content-Length": str(length),
     }
-    header = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
-    out.write(compressor.compress(f"WARC/1.1\r\n{header}\r\n".encode() + head))
+    out.write(compressor.compress(b"WARC/1.1\r\n" + lines(named) + b"\r\n" + head))
     for piece in pieces(body) if body else ():
         out.write(compressor.compress(piece))
     out.write(compressor.compress(b"\r\n\r\n") + compressor.flush())
@@ -73,5 +72,5 @@ def date(time: datetime) -> str:
 
 
 def lines(fields: Mapping[str, str]) -> bytes:
-    """A block of FIELDS."""
+    """Fields as a header or a block of FIELDS has them."""
     return "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()
