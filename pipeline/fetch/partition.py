@@ -47,8 +47,8 @@ def fetch(
     on_outcome: called with the reason of each link as it comes, from many threads. Returns tables.PAGES, a
     row for each link in the order of `links`, and the number of links by reason (outcome.REASONS).
 
-    A redirect to another host joins that host's queue, with its robots.txt and spacing; a host that belongs
-    to the partition of another process may thereby be asked by both, each keeping the spacing.
+    A redirect to another host joins that host's queue, with its robots.txt and spacing. Where that belongs to
+    the partition of another process of this machine, both take turns by the machine's `Clock`.
     Memory: a row for each link, the rules of each host, and about 2 MiB a thread of bodies and records.
     Raises UserError as `agent.check` does, OSError if the WARC cannot be written, and of these
     BlockingIOError if another process is writing it.
@@ -136,9 +136,9 @@ class _Crawl:
                 address = self._client.address(visit.target)
                 if host.pace.claim(time.monotonic(), address):
                     try:
-                        self._ask(host, visit, address)
+                        self._ask(host, visit)
                     finally:
-                        host.pace.left(address)
+                        host.pace.leave(address)
                 else:
                     self._schedule.again(visit)
         except OSError:  # of the disk: those of the network are outcomes
@@ -156,12 +156,12 @@ class _Crawl:
         rules = host.rules.get(visit.target.origin)
         return rules.check(visit.target.url, self._product) if rules and visit.row is not None else None
 
-    def _ask(self, host: Host, visit: Visit, address: str | None) -> None:
+    def _ask(self, host: Host, visit: Visit) -> None:
         """One request, and what follows from its response."""
         response = self._get(visit)
         with response.body:
             if response.contacted:
-                host.pace.touched(response.touched, address)
+                host.pace.touched(response.touched)
             visit.seconds += response.seconds
             stored = None
             if response.status is not None:

@@ -1,8 +1,8 @@
 """How often a host is asked: spacing, crawl-delay, Retry-After, back-off, and when it is left alone.
 
 A host is a name, whatever the scheme and port; many may share an address. Spacing is counted from when the
-last request had been sent, so that the host sees it too. Nothing here makes a host faster again within a
-partition.
+last request had been sent, so that the host sees it too. Turns are taken from the `Clock` that all processes
+of a machine share. Nothing here makes a host faster again within a partition.
 """
 
 import email.utils
@@ -11,76 +11,36 @@ import random
 import re
 import threading
 import time
-from collections import Counter
 from datetime import UTC, datetime
 
+from pipeline.fetch.clock import Clock, Manners
 from pipeline.settings import Fetch
 
-_POLL = 0.1  # seconds between two looks whether an address has room for one more connection
+POLL = 0.1  # seconds between two looks whether others have finished their requests
+
+CLOCK = Clock()
 
 
-class Clock:
-    """When each host and each address may be asked next, in seconds of `time.monotonic()`.
-
-    Shared by all fetches of a process, so that two partitions cannot hurry a host between them, not even by
-    redirects. A host's turn and its address's are taken together or not at all.
-    """
+class Waiting:
+    """When those who wait for a name shall come back, one after another. Safe to use from many threads."""
 
     _SWEEP = 100_000  # names, about 100 bytes each
 
     def __init__(self) -> None:
-        self._due: dict[str, float] = {}
-        self._queue: dict[
-            str, float
-        ] = {}  # when those who wait for a name shall come back, one after another
-        self._asked: Counter[str] = Counter()  # requests on their way, by address
+        self._next: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def due(self, name: str) -> float:
-        """The next time for a host or address; in the past if it may be asked now."""
-        with self._lock:
-            return self._due.get(name, 0.0)
-
-    def claim(self, now: float, gaps: dict[str, float], address: str | None = None, limit: int = 0) -> bool:
-        """Takes the turns of some names, if all are due; the next one of each is at least its gap away.
-
-        With an address, only if fewer than `limit` requests are on their way to it; `leave` it afterwards.
-        """
-        with self._lock:
-            if any(self._due.get(name, 0.0) > now for name in gaps):
-                return False
-            if address is not None:
-                if self._asked[address] >= limit:
-                    return False
-                self._asked[address] += 1
-            if len(self._due) > self._SWEEP:
-                self._due = {name: due for name, due in self._due.items() if due > now}
-                self._queue = {name: due for name, due in self._queue.items() if due > now}
-            for name, gap in gaps.items():
-                self._due[name] = now + gap
-            return True
-
-    def leave(self, address: str) -> None:
-        """A request to an address is over."""
-        with self._lock:
-            self._asked[address] -= 1
-            if not self._asked[address]:
-                del self._asked[address]
-
     def line_up(self, name: str, gap: float, earliest: float) -> float:
-        """When to come back for a turn that was refused: behind the others who wait for it."""
+        """A place behind the others, and not before `earliest`."""
         with self._lock:
-            place = max(self._due.get(name, 0.0), self._queue.get(name, 0.0), earliest)
-            self._queue[name] = place + gap
+            if len(self._next) > self._SWEEP:
+                self._next = {each: due for each, due in self._next.items() if due > earliest}
+            place = max(self._next.get(name, 0.0), earliest)
+            self._next[name] = place + gap
             return place
 
-    def delay(self, name: str, until: float) -> None:
-        """Not before `until`; never earlier than said before."""
-        with self._lock:
-            self._due[name] = max(self._due.get(name, 0.0), until)
 
-
-CLOCK = Clock()
+WAITING = Waiting()
 
 
 class Pace:
@@ -93,6 +53,7 @@ class Pace:
         self._gap = settings.spacing
         self._random = random.Random(host)
         self._place = 0.0  # in the line for the address
+        self._touched = 0.0
 
     @property
     def failing(self) -> bool:
@@ -104,33 +65,40 @@ class Pace:
         return max(CLOCK.due(self.host), self._place)
 
     def claim(self, now: float, address: str | None) -> bool:
-        """Takes the turn for a request to an address (None: not known) that starts now, if it is due."""
-        if address is None:
-            return CLOCK.claim(now, {self.host: self._gap})
-        spacing = self._settings.address_spacing
-        gaps = {self.host: self._gap, address: spacing}
-        if CLOCK.claim(now, gaps, address, self._settings.address_connections):
-            self._place = 0.0
-            return True
-        if CLOCK.due(self.host) <= now:
-            due = CLOCK.due(address)
-            if self._place and due > now:  # first in the line, and a little too early
-                self._place = due
-            else:
-                gap = spacing or _POLL
-                self._place = CLOCK.line_up(address, gap, now + gap if due <= now else due)
-        return False
+        """Takes the turn for a request to an address (None: not known) that starts now, if it is due.
 
-    def left(self, address: str | None) -> None:
-        """The request that was claimed is over."""
+        `leave` it, with the same address, when the request is over.
+        """
+        wanted = {self.host: Manners(self._gap, 1)}
         if address is not None:
-            CLOCK.leave(address)
+            limit = self._settings.address_connections
+            wanted[_as_name(address)] = Manners(self._settings.address_spacing, limit)
+        late = CLOCK.claim(now, wanted)
+        if late is None:
+            self._place = 0.0
+        elif late != self.host:
+            self._place = self._line_up(late, now)
+        elif CLOCK.due(self.host) <= now:  # a request of another process, or partition, is on its way
+            self._place = now + POLL
+        return late is None
 
-    def touched(self, when: float, address: str | None) -> None:
+    def _line_up(self, address: str, now: float) -> float:
+        """When to come back for an address: behind the others of this process who wait for it."""
+        due, gap = CLOCK.due(address), self._settings.address_spacing or POLL
+        if self._place and due > now:  # first in the line, and a little too early
+            return due
+        return WAITING.line_up(address, gap, now + gap if due <= now else due)
+
+    def touched(self, when: float) -> None:
         """The host, and its address, last heard from us at `when`."""
-        CLOCK.delay(self.host, when + self._gap)
-        if address is not None and self._settings.address_spacing:
-            CLOCK.delay(address, when + self._settings.address_spacing)
+        self._touched = when
+
+    def leave(self, address: str | None) -> None:
+        """The request that was claimed is over."""
+        gaps = {self.host: self._gap}
+        if address is not None:
+            gaps[_as_name(address)] = self._settings.address_spacing
+        CLOCK.leave(gaps, self._touched)
 
     def crawl_delay(self, seconds: float) -> None:
         """robots.txt asks for this spacing; a host that asks for more than `max_crawl_delay` gets that."""
@@ -170,3 +138,8 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
         date = date.replace(tzinfo=UTC)
     seconds = (date - (now or datetime.now(UTC))).total_seconds()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _as_name(address: str) -> str:
+    """An address beside the host of the same name."""
+    return f"address {address}"

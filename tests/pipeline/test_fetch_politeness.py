@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.fetch.politeness import CLOCK, Clock, Pace, retry_after
+from pipeline.fetch.politeness import CLOCK, Pace, Waiting, retry_after
 from tests.pipeline.fetching import crawl, settings
 from tests.web import FAULTS, Page, Server, dns, flaky, page
 
@@ -136,17 +138,11 @@ def test_retry_after_forms(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, NOW) == seconds
 
 
-def test_the_clock_never_gives_a_turn_twice() -> None:
-    clock = Clock()
-    assert clock.claim(10.0, {"a": 1.0})
-    assert not clock.claim(10.9, {"a": 1.0})
-    clock.delay("a", 10.5)  # earlier than known: ignored
-    assert clock.due("a") == 11.0
-    assert clock.claim(10.0, {"b": 1.0})
-    assert clock.claim(11.0, {"a": 1.0})
-    assert not clock.claim(11.0, {"c": 1.0, "b": 1.0, "a": 1.0})
-    assert clock.due("c") == 0.0  # all or none
-    assert [clock.line_up("a", 0.5, 11.0) for _ in range(3)] == [12.0, 12.5, 13.0]
+def test_who_waits_comes_back_one_after_another() -> None:
+    waiting = Waiting()
+    assert [waiting.line_up("a", 0.5, 11.0) for _ in range(3)] == [11.0, 11.5, 12.0]
+    assert waiting.line_up("b", 0.5, 11.0) == 11.0
+    assert waiting.line_up("a", 0.5, 20.0) == 20.0
 
 
 def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path) -> None:
@@ -196,23 +192,26 @@ def test_an_address_has_few_connections_at_a_time(tmp_path: Path) -> None:
 
 
 def test_worker_processes_keep_the_spacing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Two workers, a partition each; redirects and a 503 on the way. Of `connect_to` there is one warning."""
+    """Three workers, a partition each; pages redirect to the hosts of the others, with retries on the way."""
     from pipeline import crawl as command
 
-    spacing = 0.25
-    hosts = [f"h{n}.workers.example" for n in range(4)]
-    pages: dict[Any, Page] = {f"/{n}": page() for n in range(3)}
+    spacing, count = 0.25, 9
+    hosts = [f"h{n}.workers{n}.example" for n in range(count)]
+    pages: dict[Any, Page] = {f"/{n}": page() for n in range(2)}
     pages["/moved"] = Page(b"", "302 Found", {"Location": "/0?again"})
-    for host in hosts:
+    for n, host in enumerate(hosts):
         pages[host, "/busy"] = flaky(1, Page(b"", "503 Busy", {"Retry-After": "0"}))
+        for step in range(1, count):
+            to = hosts[(n + step) % count]
+            pages[host, f"/to{step}"] = Page(b"", "302 Found", {"Location": f"http://{to}/0?from={host}"})
+    names = ["0", *(f"to{step}" for step in range(1, count)), "moved", "busy", "1"]
     with Server(pages) as server:
         listed = tmp_path / "list.txt"
-        listed.write_text(
-            "".join(f"http://{host}/{name}\n" for host in hosts for name in (0, 1, "moved", "busy"))
-        )
+        listed.write_text("".join(f"http://{host}/{name}\n" for name in names for host in hosts))
         options = [
             *("fetch.contact=tests@example.org", f"fetch.spacing={spacing}", "fetch.backoff=0.1"),
-            *("cluster.workers=2", "links.rows=8", f"fetch.connect_to={json.dumps({'*': server.url})}"),
+            *("cluster.workers=3", f"links.rows={3 * len(names)}", "fetch.host_failures=50"),
+            f"fetch.connect_to={json.dumps({'*': server.url})}",
         ]
         command.main(
             [
@@ -221,16 +220,23 @@ def test_worker_processes_keep_the_spacing(tmp_path: Path, capfd: pytest.Capture
                 *(part for one in options for part in ("--set", one)),
             ]
         )
+        asked_by: dict[str, set[str]] = {host: set() for host in hosts}
+        for file in (tmp_path / "corpus/pages/b/warc").glob("*.warc.gz"):
+            with file.open("rb") as stream:
+                for record in ArchiveIterator(stream):
+                    if record.rec_type == "request":
+                        uri = record.rec_headers.get_header("WARC-Target-URI")
+                        asked_by[urlsplit(uri).hostname].add(file.name)
         for host in hosts:
-            assert len(server.times(host)) == 7
+            assert len(asked_by[host]) == 3, "redirects led every worker to every host"
+            assert len(server.times(host)) == len(names) + 3 + (count - 1) + 2
             assert min(gaps(server, host)) >= spacing - SLACK, host
     assert capfd.readouterr().err.count("fetch.connect_to") == 1
 
 
 def test_back_off_doubles_within_its_jitter_and_cap() -> None:
-    pace = Pace("backoff.test", settings(backoff=1.0, max_retry_after=3.0))
     for attempt, (low, high) in enumerate([(0.5, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 3.0)]):
-        CLOCK._due.pop("backoff.test", None)
+        pace = Pace(f"backoff{attempt}.test", settings(backoff=1.0, max_retry_after=3.0))
         before = time.monotonic()
         pace.back_off(attempt, None)
         assert low <= pace.due() - before <= high + 0.1

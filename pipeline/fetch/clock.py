@@ -1,0 +1,173 @@
+"""When each host and each address may be asked next, agreed upon by all processes of a user on a machine.
+
+A partition has all links of its hosts, but a redirect leads anywhere, and many hosts share an address; so
+workers, and crawls that run side by side, take their turns from one table: a file mapped into memory, a few
+entries for each hash of a name, each with the time of the next turn and the spacing that was last kept. POSIX
+locks of byte ranges guard its entries, and are also the requests on their way: what a killed process held is
+free at once.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import struct
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.errors import UserError
+
+FORGET = 60.0  # seconds after its last turn for which a name's spacing is remembered
+_ENTRY = struct.Struct("=8sdd")  # hash of the name, next turn, spacing
+_BUCKET = 16 * _ENTRY.size
+_BUCKETS = 1 << 14
+_HEAD = struct.Struct("=d")  # when the machine was started, in Unix time
+_TABLE = 4096  # where the buckets begin
+_SIZE = _TABLE + _BUCKETS * _BUCKET
+_TURNS = 1 << 62  # beyond the file: the bytes that are locked while a request is on its way
+
+
+class Manners(NamedTuple):
+    """How a name is to be asked."""
+
+    gap: float  # seconds between two requests
+    limit: int  # requests on their way at a time
+
+
+class Clock:
+    """Turns of hosts and addresses, in seconds of `time.monotonic()`, which all processes of a machine share.
+
+    Two that ask a name with different spacings both keep the larger one. Safe to use from many threads.
+    path: of the table, 6 MiB; None: in the directory of temporary files, one for each user. Whatever touches
+    it first raises UserError if it belongs to somebody else, OSError if it cannot be made.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._asked: defaultdict[str, set[int]] = defaultdict(set)  # turns that this process has, by name
+
+    def due(self, name: str) -> float:
+        """The next time for a host or address; in the past if it may be asked now. Takes no lock."""
+        return self._read(name)[1]
+
+    def claim(self, now: float, wanted: Mapping[str, Manners]) -> str | None:
+        """Takes turns of some names, all or none: returns the first one that has to wait, if any.
+
+        `leave` them when the request is over.
+        """
+        with self._locked(wanted):
+            found = {name: self._read(name) for name in wanted}
+            for name, (place, due, _) in found.items():
+                if due > now or place < 0:
+                    return name
+            taken: list[str] = []
+            for name, manners in wanted.items():
+                if not self._start(name, manners.limit):
+                    self._end(taken)
+                    return name
+                taken.append(name)
+            for name, (place, due, gap) in found.items():
+                gap = max(wanted[name].gap, gap if now < due + FORGET else 0.0)
+                _ENTRY.pack_into(self._table, place, _key(name), now + gap, gap)
+        return None
+
+    def leave(self, gaps: Mapping[str, float], touched: float) -> None:
+        """Gives turns back. touched: when the names last heard from us; the next turn is a gap later."""
+        with self._locked(gaps):
+            for name, gap in gaps.items():
+                place, due, known = self._read(name)
+                gap = max(gap, known)
+                _ENTRY.pack_into(self._table, abs(place), _key(name), max(due, touched + gap), gap)
+            self._end(gaps)
+
+    def delay(self, name: str, until: float) -> None:
+        """Not before `until`; never earlier than said before."""
+        with self._locked([name]):
+            place, due, gap = self._read(name)
+            _ENTRY.pack_into(self._table, abs(place), _key(name), max(due, until), gap)
+
+    def _read(self, name: str) -> tuple[int, float, float]:
+        """Where a name's entry is, or may be put, its next turn, and its spacing.
+
+        A bucket whose names all have a turn to come gives the negative of the place of the first of them.
+        """
+        key = _key(name)
+        bucket = _bucket(key)
+        place = self._table.find(key, bucket, bucket + _BUCKET)
+        if place >= 0 and (place - bucket) % _ENTRY.size == 0:
+            return place, *_ENTRY.unpack_from(self._table, place)[1:]
+        entries = _ENTRY.iter_unpack(self._table[bucket : bucket + _BUCKET])
+        due, number = min((entry[1], number) for number, entry in enumerate(entries))
+        place = bucket + number * _ENTRY.size
+        return (-place if due > time.monotonic() else place), 0.0, 0.0
+
+    def _start(self, name: str, limit: int) -> bool:
+        """Takes one of the `limit` bytes that stand for requests on their way to a name."""
+        turns, first = self._asked[name], _turns(name)
+        for number in range(limit):
+            if number not in turns:
+                with contextlib.suppress(BlockingIOError, PermissionError):  # another process has it
+                    fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, first + number)
+                    turns.add(number)
+                    return True
+        return False
+
+    def _end(self, names: Iterable[str]) -> None:
+        for name in names:
+            number = self._asked[name].pop()
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _turns(name) + number)
+            if not self._asked[name]:
+                del self._asked[name]
+
+    @contextlib.contextmanager
+    def _locked(self, names: Iterable[str]) -> Iterator[None]:
+        """Keeps others from the buckets of some names. The order of the locks is the same everywhere."""
+        buckets = sorted({_bucket(_key(name)) for name in names})
+        with self._lock:
+            for bucket in buckets:
+                fcntl.lockf(self._file, fcntl.LOCK_EX, _BUCKET, bucket)
+            try:
+                yield
+            finally:
+                for bucket in buckets:
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, _BUCKET, bucket)
+
+    @cached_property
+    def _file(self) -> int:
+        """The open file, which must stay open: to close it would give up every lock of this process."""
+        path = self._path or Path(tempfile.gettempdir()) / f"webtext-politeness-1-{os.getuid()}"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if os.fstat(file).st_uid != os.getuid():
+            raise UserError(f"{path}: belongs to another user; set TMPDIR to a directory of your own")
+        fcntl.lockf(file, fcntl.LOCK_EX, _TABLE, 0)
+        started = time.time() - time.monotonic()
+        head = os.pread(file, _HEAD.size, 0)
+        if os.fstat(file).st_size < _SIZE or abs(_HEAD.unpack(head)[0] - started) > FORGET:
+            os.pwrite(file, _HEAD.pack(started).ljust(_SIZE, b"\0"), 0)  # new, or of before a restart
+        fcntl.lockf(file, fcntl.LOCK_UN, _TABLE, 0)
+        return file
+
+    @cached_property
+    def _table(self) -> mmap.mmap:
+        return mmap.mmap(self._file, _SIZE)
+
+
+def _key(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
+def _bucket(key: bytes) -> int:
+    return _TABLE + int.from_bytes(key[:2]) % _BUCKETS * _BUCKET
+
+
+def _turns(name: str) -> int:
+    """The first of the million bytes that are a name's."""
+    return _TURNS + (int.from_bytes(_key(name)[:5]) << 20)
