@@ -2,7 +2,7 @@
 
 A partition has all links of its hosts, but a redirect leads anywhere, and many hosts share an address; so
 workers, and crawls that run side by side, take their turns from one table: a file mapped into memory, a few
-entries for each hash of a name, each with the time of the next turn and the spacing that was last kept. POSIX
+entries for each hash of a name, each with the time of the next turn and the spacing that is kept. POSIX
 locks of byte ranges guard its entries, and are also the requests on their way: what a killed process held is
 free at once.
 """
@@ -18,14 +18,15 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import UserError
 
-FORGET = 60.0  # seconds after its last turn for which a name's spacing is remembered
-_ENTRY = struct.Struct("=8sdd")  # hash of the name, next turn, spacing
+PATIENCE = 10.0  # seconds by which a turn may be late before others may come with a smaller spacing
+RESTART = 60.0  # seconds that two reckonings of when the machine was started may differ
+_ENTRY = struct.Struct("=8sddd")  # hash of the name, next turn, largest spacing, until when that is kept
 _BUCKET = 16 * _ENTRY.size
 _BUCKETS = 1 << 14
 _HEAD = struct.Struct("=d")  # when the machine was started, in Unix time
@@ -41,11 +42,20 @@ class Manners(NamedTuple):
     limit: int  # requests on their way at a time
 
 
+class _Spot(NamedTuple):
+    """What stands for a name."""
+
+    key: bytes
+    bucket: int  # its offset in the table
+    turns: int  # offset of the first of a million bytes to lock
+
+
 class Clock:
     """Turns of hosts and addresses, in seconds of `time.monotonic()`, which all processes of a machine share.
 
-    Two that ask a name with different spacings both keep the larger one. Safe to use from many threads.
-    path: of the table, 6 MiB; None: in the directory of temporary files, one for each user. Whatever touches
+    Two that ask a name with different spacings both keep the larger one, as long as both ask. Safe to use from
+    many threads.
+    path: of the table, 8 MiB; None: in the directory of temporary files, one for each user. Whatever touches
     it first raises UserError if it belongs to somebody else, OSError if it cannot be made.
     """
 
@@ -65,7 +75,7 @@ class Clock:
         """
         with self._locked(wanted):
             found = {name: self._read(name) for name in wanted}
-            for name, (place, due, _) in found.items():
+            for name, (place, due, _, _) in found.items():
                 if due > now or place < 0:
                     return name
             taken: list[str] = []
@@ -74,44 +84,49 @@ class Clock:
                     self._end(taken)
                     return name
                 taken.append(name)
-            for name, (place, due, gap) in found.items():
-                gap = max(wanted[name].gap, gap if now < due + FORGET else 0.0)
-                _ENTRY.pack_into(self._table, place, _key(name), now + gap, gap)
+            for name, (place, _, gap, until) in found.items():
+                own = wanted[name].gap
+                if own >= gap or until < now:
+                    gap, until = own, now + own + PATIENCE
+                self._write(name, place, now + gap, gap, until)
         return None
 
     def leave(self, gaps: Mapping[str, float], touched: float) -> None:
         """Gives turns back. touched: when the names last heard from us; the next turn is a gap later."""
         with self._locked(gaps):
             for name, gap in gaps.items():
-                place, due, known = self._read(name)
-                gap = max(gap, known)
-                _ENTRY.pack_into(self._table, abs(place), _key(name), max(due, touched + gap), gap)
+                place, due, known, until = self._read(name)
+                if gap > known:
+                    known, until = gap, touched + gap + PATIENCE
+                self._write(name, place, max(due, touched + known), known, until)
             self._end(gaps)
 
     def delay(self, name: str, until: float) -> None:
         """Not before `until`; never earlier than said before."""
         with self._locked([name]):
-            place, due, gap = self._read(name)
-            _ENTRY.pack_into(self._table, abs(place), _key(name), max(due, until), gap)
+            place, due, gap, kept = self._read(name)
+            self._write(name, place, max(due, until), gap, kept)
 
-    def _read(self, name: str) -> tuple[int, float, float]:
-        """Where a name's entry is, or may be put, its next turn, and its spacing.
+    def _read(self, name: str) -> tuple[int, float, float, float]:
+        """Where a name's entry is, or may be put, its next turn, its spacing, and until when that is kept.
 
         A bucket whose names all have a turn to come gives the negative of the place of the first of them.
         """
-        key = _key(name)
-        bucket = _bucket(key)
+        key, bucket, _ = _spot(name)
         place = self._table.find(key, bucket, bucket + _BUCKET)
         if place >= 0 and (place - bucket) % _ENTRY.size == 0:
             return place, *_ENTRY.unpack_from(self._table, place)[1:]
         entries = _ENTRY.iter_unpack(self._table[bucket : bucket + _BUCKET])
         due, number = min((entry[1], number) for number, entry in enumerate(entries))
         place = bucket + number * _ENTRY.size
-        return (-place if due > time.monotonic() else place), 0.0, 0.0
+        return (-place if due > time.monotonic() else place), 0.0, 0.0, 0.0
+
+    def _write(self, name: str, place: int, *times: float) -> None:
+        _ENTRY.pack_into(self._table, abs(place), _spot(name).key, *times)
 
     def _start(self, name: str, limit: int) -> bool:
         """Takes one of the `limit` bytes that stand for requests on their way to a name."""
-        turns, first = self._asked[name], _turns(name)
+        turns, first = self._asked[name], _spot(name).turns
         for number in range(limit):
             if number not in turns:
                 with contextlib.suppress(BlockingIOError, PermissionError):  # another process has it
@@ -123,14 +138,14 @@ class Clock:
     def _end(self, names: Iterable[str]) -> None:
         for name in names:
             number = self._asked[name].pop()
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _turns(name) + number)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _spot(name).turns + number)
             if not self._asked[name]:
                 del self._asked[name]
 
     @contextlib.contextmanager
     def _locked(self, names: Iterable[str]) -> Iterator[None]:
         """Keeps others from the buckets of some names. The order of the locks is the same everywhere."""
-        buckets = sorted({_bucket(_key(name)) for name in names})
+        buckets = sorted({_spot(name).bucket for name in names})
         with self._lock:
             for bucket in buckets:
                 fcntl.lockf(self._file, fcntl.LOCK_EX, _BUCKET, bucket)
@@ -150,7 +165,7 @@ class Clock:
         fcntl.lockf(file, fcntl.LOCK_EX, _TABLE, 0)
         started = time.time() - time.monotonic()
         head = os.pread(file, _HEAD.size, 0)
-        if os.fstat(file).st_size < _SIZE or abs(_HEAD.unpack(head)[0] - started) > FORGET:
+        if os.fstat(file).st_size < _SIZE or abs(_HEAD.unpack(head)[0] - started) > RESTART:
             os.pwrite(file, _HEAD.pack(started).ljust(_SIZE, b"\0"), 0)  # new, or of before a restart
         fcntl.lockf(file, fcntl.LOCK_UN, _TABLE, 0)
         return file
@@ -160,14 +175,8 @@ class Clock:
         return mmap.mmap(self._file, _SIZE)
 
 
-def _key(name: str) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=8).digest()
-
-
-def _bucket(key: bytes) -> int:
-    return _TABLE + int.from_bytes(key[:2]) % _BUCKETS * _BUCKET
-
-
-def _turns(name: str) -> int:
-    """The first of the million bytes that are a name's."""
-    return _TURNS + (int.from_bytes(_key(name)[:5]) << 20)
+@lru_cache(1 << 14)
+def _spot(name: str) -> _Spot:
+    key = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    bucket = _TABLE + int.from_bytes(key[:2]) % _BUCKETS * _BUCKET
+    return _Spot(key, bucket, _TURNS + (int.from_bytes(key[:5]) << 20))

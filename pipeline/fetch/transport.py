@@ -7,13 +7,14 @@ not) first asks the exchange's `Budget` how long it may still wait and how many 
 
 import contextlib
 import logging
+import resource
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import certifi
 import requests
@@ -23,11 +24,13 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pipeline.fetch.guard import Guard, Route
 from pipeline.fetch.outcome import Failure
+from pipeline.fetch.target import DEFAULT_PORTS
 
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of every stranger's odd header
 
 HEAD_BYTES = 128 * 1024
-IDLE_CONNECTIONS = 256  # kept open over all hosts, against the limit on open files
+IDLE_CONNECTIONS = 2048  # kept open over all hosts, if the limit on open files allows
+OPEN_FILES = 8192  # what this process asks for, within its hard limit
 
 
 @dataclass
@@ -147,7 +150,7 @@ class Transport(HTTPAdapter):
         self._tls = ssl.create_default_context()
         self._tls.load_verify_locations(certifi.where())
         self._tls.sslsocket_class = _TlsSocket
-        super().__init__(pool_connections=IDLE_CONNECTIONS, pool_maxsize=1, max_retries=0)
+        super().__init__(pool_connections=_idle_connections(), pool_maxsize=1, max_retries=0)
 
         class Plain(HTTPConnection):
             def _new_conn(self) -> socket.socket:
@@ -163,17 +166,24 @@ class Transport(HTTPAdapter):
         class TlsPool(HTTPSConnectionPool):
             ConnectionCls = Tls
 
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+        self._plain_pool, self._tls_pool = PlainPool, TlsPool
 
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        """Pools by the scheme spoken and the host and port asked for, wherever the connection goes."""
-        scheme = _budget.get().route.scheme
-        _, _, host_and_port = (request.headers["Host"]).rpartition("@")
-        host, port = _split(host_and_port)
-        tls = {"ssl_context": self._tls} if scheme == "https" else {}
-        return {"scheme": scheme, "host": host, "port": port}, tls
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> HTTPConnectionPool:
+        """The pool of the scheme spoken and the host and port asked for, wherever the connection goes."""
+        pools: Any = self.poolmanager.pools
+        scheme, authority = key = _budget.get().route.scheme, request.headers["Host"]
+        with pools.lock:
+            pool = pools.get(key)
+            if pool is None:
+                host, port = _split(authority, DEFAULT_PORTS[scheme])
+                if scheme == "https":
+                    pool = self._tls_pool(host, port, maxsize=1, ssl_context=self._tls)
+                else:
+                    pool = self._plain_pool(host, port, maxsize=1)
+                pools[key] = pool
+        return cast(HTTPConnectionPool, pool)
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """What stands in the request line."""
@@ -189,6 +199,17 @@ class Transport(HTTPAdapter):
         """Nothing to add: the shared context verifies, and has its authorities loaded once."""
 
 
-def _split(authority: str) -> tuple[str, int | None]:
+def _idle_connections() -> int:
+    """As many as a quarter of the files that may be open. Raises the soft limit, as Go's programs do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # the system's own limit may be lower
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return IDLE_CONNECTIONS if soft == resource.RLIM_INFINITY else min(IDLE_CONNECTIONS, soft // 4)
+
+
+def _split(authority: str, default: int) -> tuple[str, int]:
     host, colon, port = authority.rpartition(":")
-    return (host, int(port)) if colon and port.isdigit() else (authority, None)
+    return (host, int(port)) if colon and port.isdigit() else (authority, default)

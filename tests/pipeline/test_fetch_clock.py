@@ -19,11 +19,6 @@ from pipeline.fetch.clock import Clock, Manners
 GAP, LIMIT = 0.02, 2
 
 
-@pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    return Clock(tmp_path / "clock")
-
-
 def test_turns_are_taken_together_and_never_too_early(clock: Clock) -> None:
     one = Manners(1.0, 1)
     assert clock.claim(10.0, {"a": one}) is None
@@ -51,7 +46,9 @@ def test_the_spacing_of_others_is_kept_while_they_ask(tmp_path: Path) -> None:
     assert quick.claim(104.9, {"a": Manners(1.0, 9)}) == "a"
     assert quick.claim(105.0, {"a": Manners(1.0, 9)}) is None
     assert quick.due("a") == 110.0
-    late = 110.0 + module.FORGET
+    quick.leave({"a": 1.0}, 105.5)
+    assert quick.due("a") == 110.5
+    late = 110.5 + module.PATIENCE
     assert quick.claim(late, {"a": Manners(1.0, 9)}) is None
     assert quick.due("a") == late + 1.0
 
@@ -59,7 +56,8 @@ def test_the_spacing_of_others_is_kept_while_they_ask(tmp_path: Path) -> None:
 def test_a_bucket_that_is_full_makes_wait_and_forgets_nobody(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_bucket", lambda key: module._TABLE)
+    spot = module._spot
+    monkeypatch.setattr(module, "_spot", lambda name: spot(name)._replace(bucket=module._TABLE))
     now = time.monotonic()
     names = [f"h{n}" for n in range(16)]
     for name in names:
