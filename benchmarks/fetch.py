@@ -2,10 +2,12 @@
 
     python -m benchmarks.fetch HTML [--hosts N] [--pages N] [--rounds N] [--threads N] [--peer PYTHON]
     python -m benchmarks.fetch HTML --threads 256 --spacing 1 --latency 0.3 --dead 0.05 --drips 0.02
+    python -m benchmarks.fetch HTML --partitions 10
 
 HTML: a directory of HTML files. PYTHON is the interpreter of an environment with scrapy. A host is an address
 of 127.0.0.0/8, so that both sides ask for the same URLs; the web runs in a process of its own, and no two of
-its pages are alike. Both obey robots.txt, ask a host one at a time and have `threads` requests in flight;
+its pages are alike. With --partitions ours fetches so many one after another, as a worker does; otherwise all
+is one. Both obey robots.txt, ask a host one at a time and have `threads` requests in flight;
 ours writes WARC, scrapy's nothing. A figure is the median over the rounds; CPU time is our process's alone.
 
 With a spacing, the time is compared with the politeness bound (see `bound`). By `--skew S` the host of rank r
@@ -26,6 +28,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pyarrow as pa
@@ -119,12 +122,14 @@ def serve(html: Path, latency: float, dead: frozenset[str], drips: frozenset[str
     asyncio.run(run())
 
 
-def ours(urls: list[str], options: Fetch) -> tuple[float, Counter[str]]:
+def ours(urls: list[str], options: Fetch, partitions: int) -> tuple[float, Counter[str]]:
     """Seconds and outcomes; prints the memory at each tenth of the links."""
-    rows = [
-        {"link_id": f"{n:032x}", "url": url, "raw_url": url, "reason": "ok"} for n, url in enumerate(urls)
-    ]
-    links = pa.Table.from_pylist(rows, schema=LINKS)
+    hosts = {host: n % partitions for n, host in enumerate(sorted({urlsplit(url).netloc for url in urls}))}
+    rows: list[list[dict[str, str]]] = [[] for _ in range(partitions)]
+    for n, url in enumerate(urls):
+        row = {"link_id": f"{n:032x}", "url": url, "raw_url": url, "reason": "ok"}
+        rows[hosts[urlsplit(url).netloc]].append(row)
+    links = [pa.Table.from_pylist(each, schema=LINKS) for each in rows]
     process = psutil.Process()
     resident: list[int] = []
     count = itertools.count(1)
@@ -135,7 +140,9 @@ def ours(urls: list[str], options: Fetch) -> tuple[float, Counter[str]]:
 
     with tempfile.TemporaryDirectory() as directory:
         started, cpu = time.monotonic(), time.process_time()
-        _, counts = fetch(links, options, Path(directory) / "w.warc.gz", batch="b", on_outcome=note)
+        counts: Counter[str] = Counter()
+        for n, part in enumerate(links):
+            counts += fetch(part, options, Path(directory) / f"{n}.warc.gz", batch="b", on_outcome=note)[1]
         seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     print(f"ours    {seconds:7.1f} s, {1000 * cpu / len(urls):.2f} ms of CPU a page  {dict(counts)}")
     print(
@@ -177,6 +184,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=32)
+    parser.add_argument("--partitions", type=int, default=1)
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--dead", type=float, default=0.0, help="share of the hosts that never answer")
     parser.add_argument("--drips", type=float, default=0.0, help="share of the hosts that drip")
@@ -215,7 +223,7 @@ def main() -> None:
     )
     rates: dict[str, list[float]] = {"ours": [], "scrapy": []}
     for _ in range(arguments.rounds):
-        seconds, counts = ours(urls, options)
+        seconds, counts = ours(urls, options, arguments.partitions)
         rates["ours"].append(counts["ok"] / seconds)
         if arguments.spacing:
             least = bound(queues, len(dead), len(drips), options, arguments.latency)
