@@ -53,8 +53,7 @@ class _Spot(NamedTuple):
 class Clock:
     """Turns of hosts and addresses, in seconds of `time.monotonic()`, which all processes of a machine share.
 
-    Two that ask a name with different spacings both keep the larger one, as long as both ask. Safe to use from
-    many threads.
+    Two that ask a name with different spacings both keep the larger one, as long as both ask. Thread-safe.
     path: of the table, 8 MiB; None: in the directory of temporary files, one for each user. Whatever touches
     it first raises UserError if it belongs to somebody else, OSError if it cannot be made.
     """
