@@ -73,8 +73,8 @@ class Clock:
         `leave` them when the request is over.
         """
         with self._locked(wanted):
-            found = {name: self._read(name) for name in wanted}
-            for name, (place, due, _, _) in found.items():
+            for name in wanted:
+                place, due, _, _ = self._read(name)
                 if due > now or place < 0:
                     return name
             taken: list[str] = []
@@ -83,8 +83,8 @@ class Clock:
                     self._end(taken)
                     return name
                 taken.append(name)
-            for name, (place, _, gap, until) in found.items():
-                own = wanted[name].gap
+            for name, (own, _) in wanted.items():
+                place, _, gap, until = self._read(name)  # once more: two new names may share a bucket
                 if own >= gap or until < now:
                     gap, until = own, now + own + PATIENCE
                 self._write(name, place, now + gap, gap, until)
