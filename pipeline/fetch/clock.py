@@ -22,7 +22,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import UserError
+from pipeline.errors import blaming
 
 PATIENCE = 10.0  # seconds by which a turn may be late before others may come with a smaller spacing
 RESTART = 60.0  # seconds that two reckonings of when the machine was started may differ
@@ -55,7 +55,7 @@ class Clock:
 
     Two that ask a name with different spacings both keep the larger one, as long as both ask. Thread-safe.
     path: of the table, 8 MiB; None: in the directory of temporary files, one for each user. Whatever touches
-    it first raises UserError if it belongs to somebody else, OSError if it cannot be made.
+    it first raises UserError if it cannot be made, or belongs to somebody else.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -158,15 +158,16 @@ class Clock:
     def _file(self) -> int:
         """The open file, which must stay open: to close it would give up every lock of this process."""
         path = self._path or Path(tempfile.gettempdir()) / f"webtext-politeness-1-{os.getuid()}"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if os.fstat(file).st_uid != os.getuid():
-            raise UserError(f"{path}: belongs to another user; set TMPDIR to a directory of your own")
-        fcntl.lockf(file, fcntl.LOCK_EX, _TABLE, 0)
-        started = time.time() - time.monotonic()
-        head = os.pread(file, _HEAD.size, 0)
-        if os.fstat(file).st_size < _SIZE or abs(_HEAD.unpack(head)[0] - started) > RESTART:
-            os.pwrite(file, _HEAD.pack(started).ljust(_SIZE, b"\0"), 0)  # new, or of before a restart
-        fcntl.lockf(file, fcntl.LOCK_UN, _TABLE, 0)
+        with blaming(f"the table of hosts, which may lie elsewhere by TMPDIR: {path}"):
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            if os.fstat(file).st_uid != os.getuid():
+                raise PermissionError("it belongs to another user")
+            fcntl.lockf(file, fcntl.LOCK_EX, _TABLE, 0)
+            started = time.time() - time.monotonic()
+            head = os.pread(file, _HEAD.size, 0)
+            if os.fstat(file).st_size < _SIZE or abs(_HEAD.unpack(head)[0] - started) > RESTART:
+                os.pwrite(file, _HEAD.pack(started).ljust(_SIZE, b"\0"), 0)  # new, or of before a restart
+            fcntl.lockf(file, fcntl.LOCK_UN, _TABLE, 0)
         return file
 
     @cached_property

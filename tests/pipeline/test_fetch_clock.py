@@ -79,7 +79,7 @@ def test_the_times_of_before_a_restart_of_the_machine_are_forgotten(tmp_path: Pa
 
 def test_what_is_not_the_users_own_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "clock")
-    with pytest.raises(OSError, match="link"):
+    with pytest.raises(UserError, match="link"):
         Clock(tmp_path / "link").due("a")
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     with pytest.raises(UserError, match="another user"):
