@@ -1,13 +1,38 @@
-"""The Dask cluster of a run: one that is there, or processes on this machine."""
+"""The Dask cluster of a run: one that is there, or processes on this machine.
+
+On Linux the latter are forked from a process that has imported the pipeline (multiprocessing's `forkserver`,
+Python's own choice there from 3.14 on): importing takes more than a second of CPU, once and not for every
+worker, and it can begin before anything else (`prepare`). Elsewhere they are spawned.
+"""
 
 import logging
+import multiprocessing
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 
+import dask
 from distributed import Client, LocalCluster
 
 from pipeline import settings
 from pipeline.errors import UserError
+
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+
+
+def prepare(options: settings.Cluster) -> None:
+    """Begins to import what local workers need, in the process that they are forked from."""
+    if options.scheduler is None and METHOD == "forkserver":
+        multiprocessing.set_forkserver_preload(["pipeline.chain"])
+        before = dict(os.environ)
+        os.environ.update(
+            {name: str(value) for name, value in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
+        )
+        forkserver.ensure_running()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
@@ -20,12 +45,14 @@ def connect(options: settings.Cluster) -> Iterator[Client]:
     logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)  # it warns of every shuffle's beginning
     if options.scheduler is None:
         with (
+            dask.config.set({"distributed.worker.multiprocessing-method": METHOD}),
             LocalCluster(
                 n_workers=options.workers,
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=options.memory_limit,
                 dashboard_address="127.0.0.1:0",
+                env=dict(os.environ),
             ) as cluster,
             Client(cluster) as client,
         ):

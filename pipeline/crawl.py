@@ -1,47 +1,11 @@
 """`python -m pipeline.crawl`: from submissions to shards, the whole chain, one batch."""
 
 import argparse
-import re
-import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Sequence
 
-from rich.console import Console
-
-from pipeline import command, documents, fetch, funnel, links, near_duplicates, overlap, publish
-from pipeline.cluster import connect
-from pipeline.corpus import Corpus
+from pipeline import cluster, command, funnel
 from pipeline.errors import UserError
-from pipeline.fetch import archive_stage
-from pipeline.fetch import stage as fetching
-from pipeline.progress import Progress
-from pipeline.report import batch as report
-from pipeline.report import card, terminal
 from pipeline.settings import Settings
-from pipeline.stage import Run
-from pipeline.submissions import reddit
-from pipeline.submissions import stage as submissions
-
-# What runs together, and the table that is complete when it is done.
-STAGES: tuple[tuple[tuple[str, ...], Callable[[Run], None], str], ...] = (
-    (("submissions",), submissions.run, "submissions"),
-    (("links",), links.run, "links"),
-    (("fetch",), fetching.run, "pages"),
-    (("extract", "language", "quality"), documents.run, "documents"),
-    (("near_duplicates",), near_duplicates.run, "buckets"),
-    (("overlap",), overlap.run, "overlap"),
-    (("shards",), publish.run, "published"),
-)
-NAMES = [name for names, _, _ in STAGES for name in names]
-INTERMEDIATE = (
-    "candidates",
-    "tokens",
-    "reddit_chunks",
-    "captures",
-    "located",
-)  # not needed once a batch is committed
 
 DESCRIPTION = """\
 Builds one batch of a WebText-style corpus: links from Reddit submissions that cleared a karma threshold,
@@ -60,109 +24,33 @@ examples:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses the command line and runs the batch. Raises UserError."""
     arguments = _parser().parse_args(argv)
+    overrides = command.overrides(arguments)
     if arguments.demo:
         from pipeline import demo
 
-        with demo.prepared(arguments.corpus) as (sources, corpus, demo_overrides):
-            settings = Settings.load(arguments.config, [*demo_overrides, *command.overrides(arguments)])
-            crawl(sources, corpus, "demo", settings, arguments.until, arguments.dry_run)
+        with demo.prepared(arguments.corpus) as (files, corpus, demo_overrides):
+            settings = Settings.load(arguments.config, [*demo_overrides, *overrides])
+            _run(arguments, settings, files, corpus, "demo")
         return
-    sources = list(arguments.submissions or [])
-    if arguments.reddit:
-        sources.append(reddit.source(arguments.reddit))
-    sources += [archive_stage.SCHEME + path for path in arguments.pages or []]
-    if not sources or not arguments.corpus:
+    if not (arguments.submissions or arguments.reddit or arguments.pages) or not arguments.corpus:
         raise UserError(
             "--submissions FILE..., --reddit NAME... or --pages WARC..., and --corpus DIR are needed "
             "(or --demo); see --help"
         )
-    settings = Settings.load(arguments.config, command.overrides(arguments))
-    batch = arguments.batch or batch_name(sources)
-    crawl(sources, arguments.corpus, batch, settings, arguments.until, arguments.dry_run)
+    settings = Settings.load(arguments.config, overrides)
+    _run(arguments, settings, arguments.submissions or [], arguments.corpus, arguments.batch)
 
 
-def crawl(
-    sources: Sequence[str],
-    corpus_url: str,
-    batch: str,
-    settings: Settings,
-    until: str | None = None,
-    dry_run: bool = False,
+def _run(
+    arguments: argparse.Namespace, settings: Settings, files: Sequence[str], corpus: str, batch: str | None
 ) -> None:
-    """Runs a batch to its commit, or to the end of the stage `until`. Raises UserError.
+    if not arguments.dry_run:
+        cluster.prepare(settings.cluster)
+    from pipeline import chain  # now, and not before: it takes a second, in which the workers' process begins
 
-    All that can be wrong with the request is found before anything is written.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", batch):
-        raise UserError(
-            f"--batch {batch}: expected letters, digits, '.', '_', '-', and one of the first two first"
-        )
-    inputs = [submissions.identify(source, settings) for source in sources]
-    if not any(source.startswith(archive_stage.SCHEME) for source in sources):
-        fetch.check(settings.fetch)
-    near_duplicates.check(settings.near_duplicates)
-    overlap.check(settings.overlap)
-    publish.check(settings.shards)
-    if dry_run:
-        tables = {name: table for names, _, table in STAGES for name in names}
-        terminal.plan(Console(), inputs, corpus_url, batch, settings, tables)
-        return
-    with connect(settings.cluster) as client:
-        corpus = Corpus.create(corpus_url)
-        record = corpus.batches().get(batch)
-        if record and _contents(record["inputs"]) != _contents(inputs):
-            others = command.named([item["path"] for item in record["inputs"]])
-            raise UserError(
-                f"batch '{batch}' was begun with other submissions ({others}); "
-                "choose another --batch, or give the same files"
-            )
-        if record and record["state"] == "committed":
-            print(f"batch '{batch}' is committed already; nothing to do", file=sys.stderr)
-        else:
-            record = {"state": "running", "inputs": inputs, "settings": settings.model_dump(mode="json")}
-            record["settings"]["fetch"].pop("contact")
-            corpus.write_json(f"batches/{batch}.json", record)
-            run = Run(corpus, batch, settings, client, Progress(client))
-            seconds: dict[str, float] = {}
-            record["seconds"] = seconds
-            for names, stage, _ in STAGES:
-                started = time.monotonic()
-                stage(run)
-                seconds[names[-1]] = round(time.monotonic() - started, 3)
-                if until in names:
-                    break
-            else:
-                commit(run, record)
-    terminal.closing(Console(), corpus, batch)
-
-
-def commit(run: Run, record: dict[str, Any]) -> None:
-    """Checks that the funnel is conserved, writes report and card, marks the batch committed."""
-    counts = funnel.funnel(run.corpus, run.batch)
-    funnel.check(counts)
-    report.write(run, counts)
-    sequence = len(run.corpus.committed()) + 1
-    committed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    done = {**record, "state": "committed", "sequence": sequence, "committed": committed, "funnel": counts}
-    earlier = {name: run.corpus.batches()[name] for name in run.corpus.committed()}
-    card.write(run.corpus, {**earlier, run.batch: done}, run.settings.fetch.contact)
-    run.corpus.write_json(f"batches/{run.batch}.json", done)
-    for table in INTERMEDIATE:
-        run.corpus.remove(run.table(table).directory)
-
-
-def batch_name(sources: Sequence[str]) -> str:
-    """The default name of a batch: its first file's, without endings, and how many more there are."""
-    first = sorted(sources)[0]
-    if first.startswith(reddit.SCHEME):  # what Reddit says changes from day to day
-        first += time.strftime("-%Y-%m-%d", time.gmtime())
-    stem = re.sub(r"(\.[A-Za-z]\w*)+$", "", PurePosixPath(first).name)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "batch"
-    return name if len(sources) == 1 else f"{name}-and-{len(sources) - 1}-more"
-
-
-def _contents(inputs: Sequence[dict[str, Any]]) -> list[str]:
-    return sorted(item["digest"] for item in inputs)
+    sources = chain.sources(files, arguments.reddit or [], arguments.pages or [])
+    name = batch or chain.batch_name(sources)
+    chain.crawl(sources, corpus, name, settings, arguments.until, arguments.dry_run)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -195,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--until",
         metavar="STAGE",
-        choices=NAMES,
+        choices=funnel.STAGES,
         help="stop after this stage (%(choices)s); without --until the same command goes on from there",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
