@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -26,13 +27,18 @@ def prepare(options: settings.Cluster) -> None:
     """Begins to import what local workers need, in the process that they are forked from."""
     if options.scheduler is None and METHOD == "forkserver":
         multiprocessing.set_forkserver_preload(["pipeline.chain"])
-        before = dict(os.environ)
-        os.environ.update(
-            {name: str(value) for name, value in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
-        )
+        os.environ.update(_environment())  # some libraries look at it once, when they are imported
         forkserver.ensure_running()
-        os.environ.clear()
-        os.environ.update(before)
+
+
+def _environment() -> dict[str, str]:
+    """What Dask sets for its local workers, threads of libraries above all, but for malloc's threshold.
+
+    With its 64 kB malloc gives back all larger memory at once, to ask for it again: a quarter more CPU time
+    in our stages.
+    """
+    wanted: dict[str, Any] = dask.config.get("distributed.nanny.pre-spawn-environ")
+    return {name: str(value) for name, value in wanted.items() if name != "MALLOC_TRIM_THRESHOLD_"}
 
 
 @contextmanager
@@ -45,7 +51,12 @@ def connect(options: settings.Cluster) -> Iterator[Client]:
     logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)  # it warns of every shuffle's beginning
     if options.scheduler is None:
         with (
-            dask.config.set({"distributed.worker.multiprocessing-method": METHOD}),
+            dask.config.set(
+                {
+                    "distributed.worker.multiprocessing-method": METHOD,
+                    "distributed.nanny.pre-spawn-environ": _environment(),
+                }
+            ),
             LocalCluster(
                 n_workers=options.workers,
                 threads_per_worker=1,

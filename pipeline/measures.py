@@ -45,14 +45,26 @@ class Parts:
         values = _codes(self.values)
         return _codes(pa.array(self.owners * (values.max(initial=0) + 1) + values))
 
-    def total(self, weights: npt.NDArray[Any] | None = None) -> Floats:
-        """The sum of the weights of each document's parts; without weights their number."""
-        return np.bincount(self.owners, weights, self.n_documents).astype(np.float64)
+    @cached_property
+    def number(self) -> Floats:
+        """The number of each document's parts."""
+        return self._total(None)
 
-    def share(self, selected: npt.NDArray[Any], weights: npt.NDArray[Any] | None = None) -> Floats:
-        """The selected parts' share of each document's parts, or of their weight; 0 for no parts."""
-        weight = np.ones(len(self.owners)) if weights is None else weights
-        return _ratio(self.total(weight * selected), self.total(weight))
+    @cached_property
+    def size(self) -> Floats:
+        """The length of each document's parts, added up."""
+        return self._total(self.chars)
+
+    def share(self, selected: Booleans) -> Floats:
+        """The selected parts' share of each document's parts; 0 for no parts."""
+        return _ratio(self._total(selected), self.number)
+
+    def share_of_chars(self, selected: Booleans) -> Floats:
+        """The same of their length."""
+        return _ratio(self._total(self.chars * selected), self.size)
+
+    def _total(self, weights: npt.NDArray[Any] | None) -> Floats:
+        return np.bincount(self.owners, weights, self.n_documents).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -83,38 +95,44 @@ class Documents:
 
     @cached_property
     def ngrams(self) -> list[Integers]:
-        """For n = 1 … 10: a number for the n words that begin at each word, equal for equal n-grams of a
-        document, by first appearance; -1 where the document ends before. Exact: nothing is hashed.
+        """For n = 1 … 10: where the n words that begin at each word are in its document for the first time;
+        -1 where the document ends before. Exact: nothing is hashed.
+
+        Of words that begin no repeated n-gram, longer ones are not looked at: they are the first of theirs.
         """
-        words, grams = self.words.codes, [self.words.codes]
+        words, owners = self.words.codes, self.words.owners
+        grams = [_first(np.arange(len(words)), words)]
         for n in range(2, 11):
             rest = max(len(words) - n + 1, 0)
-            inside = self.words.owners[:rest] == self.words.owners[n - 1 :]
-            pairs = grams[-1][:rest] * (words.max(initial=0) + 1) + words[n - 1 :]
+            inside = owners[:rest] == owners[n - 1 :]
             gram = np.full(len(words), -1)
-            gram[:rest][inside] = _codes(pa.array(pairs[inside]))
+            gram[:rest][inside] = np.flatnonzero(inside)
+            before = grams[-1][:rest]
+            again = np.flatnonzero(inside & (np.bincount(before[inside], minlength=rest) > 1)[before])
+            pairs = before[again] * (words.max(initial=0) + 1) + words[again + n - 1]
+            gram[again] = _first(again, _codes(pa.array(pairs)))
             grams.append(gram)
         return grams
 
 
 def n_words(documents: Documents) -> Floats:
     """Number of words (Gopher: 50 to 100,000)."""
-    return documents.words.total()
+    return documents.words.number
 
 
 def mean_word_length(documents: Documents) -> Floats:
     """Mean length of words (Gopher: 3 to 10)."""
-    return _ratio(documents.words.total(documents.words.chars), documents.words.total())
+    return _ratio(documents.words.size, documents.words.number)
 
 
 def hash_ratio(documents: Documents) -> Floats:
     """Hash signs for each word (Gopher: 0.1)."""
-    return _ratio(_floats(pc.count_substring(documents.texts, "#")), documents.words.total())
+    return _ratio(_floats(pc.count_substring(documents.texts, "#")), documents.words.number)
 
 
 def ellipsis_ratio(documents: Documents) -> Floats:
     """Ellipses for each word (Gopher: 0.1)."""
-    return _ratio(_floats(pc.count_substring_regex(documents.texts, ELLIPSIS)), documents.words.total())
+    return _ratio(_floats(pc.count_substring_regex(documents.texts, ELLIPSIS)), documents.words.number)
 
 
 def alphabetic_words(documents: Documents) -> Floats:
@@ -147,7 +165,7 @@ def duplicate_lines(documents: Documents) -> Floats:
 
 def duplicate_line_chars(documents: Documents) -> Floats:
     """Share of characters in such lines (Gopher: 0.2; FineWeb: 0.1)."""
-    return documents.lines.share(_repeated(documents.lines.codes), documents.lines.chars)
+    return documents.lines.share_of_chars(_repeated(documents.lines.codes))
 
 
 def top_ngram_chars(documents: Documents, n: int) -> Floats:
@@ -155,13 +173,14 @@ def top_ngram_chars(documents: Documents, n: int) -> Floats:
     (Gopher: 0.20, 0.18 and 0.16 for 2, 3 and 4 words).
     """
     words, grams = documents.words, documents.ngrams[n - 1]
-    starts = np.flatnonzero(grams >= 0)
-    times = np.bincount(grams[starts])[grams[starts]]
+    inside = np.flatnonzero(grams >= 0)
+    times = np.bincount(grams[inside])[grams[inside]]
+    starts, times = inside[times > 1], times[times > 1]
     ends = np.cumsum(words.chars)
     chars = ends[starts + n - 1] - ends[starts] + words.chars[starts]
     best = np.zeros(words.n_documents, np.int64)
-    np.maximum.at(best, words.owners[starts], np.where(times > 1, times << 32 | chars, 0))
-    return _ratio(((best >> 32) * (best & 0xFFFFFFFF)).astype(np.float64), words.total(words.chars))
+    np.maximum.at(best, words.owners[starts], times << 32 | chars)
+    return _ratio(((best >> 32) * (best & 0xFFFFFFFF)).astype(np.float64), words.size)
 
 
 def duplicate_ngram_chars(documents: Documents, n: int) -> Floats:
@@ -171,7 +190,7 @@ def duplicate_ngram_chars(documents: Documents, n: int) -> Floats:
     words, grams = documents.words, documents.ngrams[n - 1]
     starts = np.flatnonzero(_repeated(grams) & (grams >= 0))
     change = np.bincount(starts, minlength=len(grams) + 1) - np.bincount(starts + n, minlength=len(grams) + 1)
-    return words.share(np.cumsum(change)[:-1] > 0, words.chars)
+    return words.share_of_chars(np.cumsum(change)[:-1] > 0)
 
 
 def lorem_ipsum(documents: Documents) -> Floats:
@@ -201,6 +220,11 @@ def short_lines(documents: Documents) -> Floats:
 
 def _codes(values: pa.Array) -> Integers:
     return np.asarray(values.dictionary_encode().indices, dtype=np.int64)
+
+
+def _first(places: Integers, codes: Integers) -> Integers:
+    """For codes by first appearance at ascending places: the place of the first of their kind."""
+    return places[~_repeated(codes)][codes]
 
 
 def _repeated(codes: Integers) -> Booleans:

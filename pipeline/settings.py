@@ -149,7 +149,7 @@ class Extract(Section):
     engine: Literal["trafilatura", "trafilatura-fast", "resiliparse"] = "trafilatura"
     deadline: Seconds = 10.0
     memory_limit: Count = 2 * 1024**3
-    recycle_after: Count = pace(500)
+    recycle_after: Count = pace(5000)
     early_language: bool = True
     early_length: bool = True
     boilerplate: bool = True
