@@ -53,7 +53,10 @@ def _touched(
     text: str, spans: list[tuple[int, int]], runs: Iterable[tuple[int, int]], ngrams: NGrams
 ) -> list[tuple[int, int]]:
     """The first and the last word of each run."""
-    ends = np.cumsum([len(units) for units in ngrams.units([text[slice(*span)] for span in spans])])
+    words = [text[slice(*span)] for span in spans]
+    distinct = list(dict.fromkeys(words))
+    sizes = dict(zip(distinct, map(len, ngrams.units(distinct)), strict=True))
+    ends = np.cumsum([sizes[word] for word in words])
     touched = []
     for position, count in runs:
         last_unit = min(position + count + ngrams.n - 1, int(ends[-1])) - 1

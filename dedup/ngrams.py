@@ -117,8 +117,7 @@ class NGrams:
     def absent(self, count: int, seed: int) -> Hashes:
         """Hashes of random n-grams that no text has: of units beyond every vocabulary. Shape (count,)."""
         random = np.random.default_rng(seed)
-        units = random.integers(_ABSENT, 2 * _ABSENT, count + self.n - 1, dtype=np.uint64)
-        return hash_units([units], self.n).hashes
+        return hash_run(random.integers(_ABSENT, 2 * _ABSENT, count + self.n - 1, dtype=np.uint64), self.n)
 
 
 def _chunks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -162,6 +161,19 @@ def hash_units(units: Sequence[Hashes], n: int) -> Grams:
         hashes[offsets[index]] = value_of_text
         width[offsets[index]] = lengths[index]
     return Grams(mix(hashes + width * np.uint64(GOLDEN)), offsets, short)
+
+
+def hash_run(units: Hashes, n: int) -> Hashes:
+    """The hashes that `hash_units` has for one sequence of n units or more, twenty times as fast."""
+    if compiled() is None:
+        return hash_units([units], n).hashes
+    from dedup import ngram_kernel as kernel
+
+    mixed = units.copy()
+    kernel.mix_all(mixed)
+    hashes = np.empty(len(units) - n + 1, np.uint64)
+    kernel.roll(mixed, np.array([len(units)]), n, hashes)
+    return hashes
 
 
 def mix(values: Hashes) -> Hashes:

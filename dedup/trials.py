@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dedup.bloom import BloomFilter
-from dedup.ngrams import Hashes, NGrams, hash_units
+from dedup.ngrams import Hashes, NGrams, hash_run
 from dedup.words import normalize
 
 _AT_ONCE = 1_000_000
@@ -53,4 +53,4 @@ def real_words(
 def _random(pool: Hashes, n: int, count: int, seed: int) -> Iterator[Hashes]:
     random = np.random.default_rng(seed)
     for start in range(0, count, _AT_ONCE):
-        yield hash_units([random.choice(pool, min(_AT_ONCE, count - start) + n - 1)], n).hashes
+        yield hash_run(random.choice(pool, min(_AT_ONCE, count - start) + n - 1), n)

@@ -26,23 +26,38 @@ def notice(text: str) -> tuple[str | None, float]:
     words = _words(text) if len(text) <= MAX_CHARS else []
     if not words:
         return None, 0.0
+    pattern, beginnings, second = _notices()
+    anywhere = not second.isdisjoint(words)
+    line = " ".join(words) + " "
     found: Counter[str] = Counter()
-    for match in _pattern().finditer(" ".join(words) + " "):
-        found[str(match.lastgroup)] += match[0].count(" ")
+    start = end = 0
+    for word in words:
+        if start >= end and (anywhere or word in beginnings) and (match := pattern.match(line, start)):
+            found[str(match.lastgroup)] += match[0].count(" ")
+            end = match.end()
+        start += len(word) + 1
     share = found.total() / len(words)
     del found[FILLER]
     return max(found, key=lambda kind: found[kind], default=None), share
 
 
 @cache
-def _pattern() -> "re.Pattern[str]":
-    """Any notice, as words with a space behind each; the last group of a match is named by its kind."""
+def _notices() -> "tuple[re.Pattern[str], set[str], set[str]]":
+    """Any notice, as words with a space behind each; the last group of a match is named by its kind.
+
+    And where it may match, as trying it at every word takes long: at the words that notices begin with; or
+    anywhere, if there is one of those that follow a `*` at the beginning.
+    """
     kinds = yaml.safe_load(NOTICES.read_text("utf-8"))
     groups = []
+    beginnings: set[str] = set()
+    second: set[str] = set()
     for kind, sources in kinds.items():
-        notices = sorted((_normalised(line) for lines in sources.values() for line in lines), key=len)
-        groups.append(f"(?P<{kind}>{'|'.join(reversed(notices))})")
-    return re.compile(rf"(?<!\S)(?:{'|'.join(groups)}) ")
+        lines = [line for lines in sources.values() for line in lines]
+        beginnings |= {_words(line)[0] for line in lines}
+        second |= {_words(line)[1] for line in lines if line.startswith("*")}
+        groups.append(f"(?P<{kind}>{'|'.join(reversed(sorted(map(_normalised, lines), key=len)))})")
+    return re.compile(rf"(?:{'|'.join(groups)}) "), beginnings, second
 
 
 def _normalised(line: str) -> str:
