@@ -24,9 +24,9 @@ METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def prepare(options: settings.Cluster) -> None:
-    """Begins to import what local workers need, in the process that they are forked from."""
+    """Begins to load what local workers need, in the process that they are forked from."""
     if options.scheduler is None and METHOD == "forkserver":
-        multiprocessing.set_forkserver_preload(["pipeline.chain"])
+        multiprocessing.set_forkserver_preload(["pipeline.warm"])
         os.environ.update(_environment())  # some libraries look at it once, when they are imported
         forkserver.ensure_running()
 
