@@ -56,8 +56,9 @@ def parse(url: str) -> Target:
     A user name or password is dropped, never sent. Raises Failure("invalid_url").
     """
     try:
-        prepared = requests.Request("GET", url.strip()).prepare().url or ""
-        parts = urlsplit(prepared)
+        prepared = requests.PreparedRequest()
+        prepared.prepare_url(url.strip(), {})
+        parts = urlsplit(prepared.url or "")
         host = (parts.hostname or "").rstrip(".").lower()
         port = parts.port
     except (requests.RequestException, ValueError) as error:
