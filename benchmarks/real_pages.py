@@ -62,21 +62,25 @@ def main() -> None:
 
 
 def watch(process: "subprocess.Popen[bytes]") -> dict[str, int]:
-    """Waits for the process; returns the peak resident bytes of it, its workers and their children."""
+    """Waits for the process; returns the peak resident bytes of it, its workers and their children.
+
+    What a forked worker shares with others counts for each of them.
+    """
     peaks: dict[str, int] = defaultdict(int)
     ended = threading.Event()
+
+    def kind(process: psutil.Process) -> str:
+        command = str(process.cmdline())
+        return "an extraction child" if "pipeline.sandboxed" in command else "a worker"
 
     def sample() -> None:
         main = psutil.Process(process.pid)
         while not ended.wait(0.1):
             try:
                 peaks["main process"] = max(peaks["main process"], main.memory_info().rss)
-                for worker in main.children():
-                    peaks["a worker"] = max(peaks["a worker"], worker.memory_info().rss)
-                    for child in worker.children():
-                        peaks["an extraction child"] = max(
-                            peaks["an extraction child"], child.memory_info().rss
-                        )
+                for other in main.children(recursive=True):
+                    name = kind(other)
+                    peaks[name] = max(peaks[name], other.memory_info().rss)
             except psutil.NoSuchProcess:
                 continue
 

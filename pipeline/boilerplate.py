@@ -56,7 +56,8 @@ def _notices() -> "tuple[re.Pattern[str], set[str], set[str]]":
         lines = [line for lines in sources.values() for line in lines]
         beginnings |= {_words(line)[0] for line in lines}
         second |= {_words(line)[1] for line in lines if line.startswith("*")}
-        groups.append(f"(?P<{kind}>{'|'.join(reversed(sorted(map(_normalised, lines), key=len)))})")
+        notices = sorted(map(_normalised, lines), key=len)
+        groups.append(f"(?P<{kind}>{'|'.join(reversed(notices))})")
     return re.compile(rf"(?:{'|'.join(groups)}) "), beginnings, second
 
 

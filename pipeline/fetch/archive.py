@@ -117,8 +117,8 @@ def fetch(
     outcomes = Pages(links, on_outcome)
     info = {"software": agent.user_agent(settings).partition(" ")[0], "isPartOf": batch}
     with WarcFile(warc, info) as file, ThreadPoolExecutor(READERS) as pool:
-        # In groups, so that few records wait in memory, and in the order of the links. Threads hide the latency
-        # of object stores; where there is none, they would only wait for each other.
+        # In groups, so that few records wait in memory, and in the order of the links. Threads hide the
+        # latency of object stores; where there is none, they would only wait for each other.
         load = partial(_load, settings=settings)
         remote = any("://" in path for path in found["path"].unique().to_pylist())
         for start in range(0, len(outcomes.links), READERS):

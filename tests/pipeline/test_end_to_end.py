@@ -164,8 +164,11 @@ def test_same_bytes_after_a_worker_was_killed(corpus: Corpus, served: web.Web, t
     )
     for table in ("pages", "documents"):
         wait_for(process, other, table)
-        children = psutil.Process(process.pid).children()
-        workers = [child for child in children if "spawn_main" in str(child.cmdline())]
+        below = psutil.Process(process.pid).children(recursive=True)
+        forked = [
+            child for child in below if child.ppid() != process.pid and "forkserver" in str(child.cmdline())
+        ]
+        workers = forked or [child for child in below if "spawn_main" in str(child.cmdline())]
         assert workers
         workers[-1].kill()
     assert process.wait(timeout=200) == 0
