@@ -15,6 +15,7 @@ from pipeline.corpus import Corpus
 from pipeline.errors import UserError
 from pipeline.fetch import archive_stage
 from pipeline.fetch import stage as fetching
+from pipeline.lock import alone
 from pipeline.progress import Progress
 from pipeline.report import batch as report
 from pipeline.report import card, terminal
@@ -66,7 +67,7 @@ def crawl(
     until: str | None = None,
     dry_run: bool = False,
 ) -> None:
-    """Runs a batch to its commit, or to the end of the stage `until`. Raises UserError.
+    """Runs a batch to its commit, or to the end of the stage `until`, alone in the corpus. Raises UserError.
 
     All that can be wrong with the request is found before anything is written.
     """
@@ -84,8 +85,7 @@ def crawl(
         tables = {name: table for names, _, table in STAGES for name in names}
         terminal.plan(Console(), inputs, corpus_url, batch, settings, tables)
         return
-    with connect(settings.cluster) as client:
-        corpus = Corpus.create(corpus_url)
+    with connect(settings.cluster) as client, alone(corpus := Corpus.create(corpus_url)):
         record = corpus.batches().get(batch)
         if record and _contents(record["inputs"]) != _contents(inputs):
             others = command.named([item["path"] for item in record["inputs"]])

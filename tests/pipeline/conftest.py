@@ -1,12 +1,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 from distributed import Client, LocalCluster
 
+from pipeline.corpus import Corpus
 from pipeline.fetch import politeness
 from pipeline.fetch.clock import Clock
 from pipeline.settings import Settings
+from tests import s3
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +28,17 @@ def client() -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3.server(tmp_path_factory.mktemp("s3")):
+        fsspec.filesystem("s3").mkdir("corpora")
+        yield "s3://corpora"
+
+
+@pytest.fixture(params=["local", "s3"])
+def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Corpus:
+    if request.param == "local":
+        return Corpus.create(str(tmp_path / "corpus"))
+    return Corpus.create(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")

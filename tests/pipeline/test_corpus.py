@@ -2,31 +2,14 @@
 
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pyarrow as pa
 import pytest
 
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
 from pipeline.partitions import Table, add_counts
-from tests import s3
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3.server(tmp_path_factory.mktemp("s3")):
-        fsspec.filesystem("s3").mkdir("corpora")
-        yield "s3://corpora"
-
-
-@pytest.fixture(params=["local", "s3"])
-def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Corpus:
-    if request.param == "local":
-        return Corpus.create(str(tmp_path / "corpus"))
-    return Corpus.create(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
 
 
 def test_a_corpus_is_found_again(corpus: Corpus) -> None:

@@ -1,0 +1,81 @@
+"""One run at a time in a corpus, on a disk and in a bucket; the dead keep nobody out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import crawl, lock
+from pipeline.corpus import Corpus
+from pipeline.errors import UserError
+from pipeline.lock import alone
+
+
+def test_a_second_run_is_refused_until_the_first_ends(corpus: Corpus) -> None:
+    with alone(corpus), pytest.raises(UserError, match="another run is at work"), alone(corpus):
+        pass
+    with alone(corpus):
+        pass
+    assert corpus.names("") == ["corpus.json"]
+
+
+def test_the_command_says_so(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("https://a.example/\n")
+    corpus = Corpus.create(str(tmp_path / "corpus"))
+    arguments = ["--submissions", str(listed), "--corpus", corpus.url, "--set", "fetch.contact=a@example.org"]
+    with alone(corpus), pytest.raises(UserError, match="another run is at work"):
+        crawl.main([*arguments, "--set", "cluster.workers=1"])
+    assert not corpus.batches()
+
+
+def test_what_a_killed_run_held_is_free_at_once(corpus: Corpus) -> None:
+    code = "import sys, time; from pipeline.lock import alone; from pipeline.corpus import Corpus\n"
+    code += "with alone(Corpus.open(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, corpus.url], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"in\n"
+        with pytest.raises(UserError, match="another run is at work"), alone(corpus):
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+    with alone(corpus):
+        pass
+
+
+@pytest.mark.parametrize("corpus", ["s3"], indirect=True)
+def test_a_lease_of_another_machine_lapses(corpus: Corpus) -> None:
+    other = {"id": "x", "host": "elsewhere.example", "pid": 7}
+    corpus.write_json(lock.FILE, {**other, "renewed": time.time() - 30})
+    with (
+        pytest.raises(UserError, match=r"process 7 on elsewhere\.example.*until \d\d:\d\d:\d\d UTC"),
+        alone(corpus),
+    ):
+        pass
+    corpus.write_json(lock.FILE, {**other, "renewed": time.time() - lock.LEASE - 1})
+    with alone(corpus):
+        pass
+
+
+@pytest.mark.parametrize("corpus", ["s3"], indirect=True)
+def test_a_lease_is_renewed_and_whoever_loses_it_stops(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "RENEWAL", 0.1)
+    with pytest.raises(KeyboardInterrupt), alone(corpus):
+        _lose(corpus)
+    assert corpus.exists(lock.FILE)
+
+
+def _lose(corpus: Corpus) -> None:
+    first = corpus.read_json(lock.FILE)
+    time.sleep(0.5)
+    second = corpus.read_json(lock.FILE)
+    assert first is not None
+    assert second is not None
+    assert second["renewed"] > first["renewed"]
+    corpus.write_json(lock.FILE, {**second, "id": "of another"})
+    time.sleep(20)
