@@ -8,10 +8,12 @@ dropped. Limits and definitions are those of
     C4       Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.2
     FineWeb  Penedo et al. 2024, "The FineWeb Datasets", section 3.6
 
-Gopher's rules are on, with C4's for placeholder text. Off, because they cost prose that a reader would keep:
-C4's for curly brackets (every page with code) and sentences, FineWeb's for line ends and short lines (verse,
-dialogue, lists; made for Common Crawl, not for links that people chose). Gopher's rules for paragraphs are
-its rules for lines here: extracted text has one paragraph a line. `pipeline.measures` has the measures.
+Gopher's rules are on, with C4's for placeholder text. Off, because they cost prose that a reader would keep
+(docs/extraction.md has what each removes from real texts): Gopher's for the number of repeated lines (code,
+quotations), C4's for curly brackets (every page with code) and sentences, FineWeb's for line ends and short
+lines (verse, dialogue, lists; made for Common Crawl, not for links that people chose). Gopher's rules for
+paragraphs are its rules for lines here: extracted text has one paragraph a line. `pipeline.measures` has the
+measures.
 """
 
 from collections.abc import Callable, Iterator

@@ -177,7 +177,7 @@ class Quality(Section):
     min_stop_words: Count | None = 2
     max_bullet_lines: Fraction | None = 0.9
     max_ellipsis_lines: Fraction | None = 0.3
-    max_duplicate_lines: Fraction | None = 0.3
+    max_duplicate_lines: Fraction | None = None
     max_duplicate_line_chars: Fraction | None = 0.2
     max_top_2gram_chars: Fraction | None = 0.20
     max_top_3gram_chars: Fraction | None = 0.18

@@ -229,7 +229,5 @@ def test_outcomes_of_real_pages() -> None:
     assert counts == {
         "extract": {"ok": 130, "not_english": 114, "too_short": 6},
         "language": {"ok": 110, "other_language": 19, "low_probability": 1},
-        "quality": {
-            "ok": 106, "max_duplicate_5gram_chars": 2, "max_duplicate_lines": 1, "min_alphabetic_words": 1,
-        },
+        "quality": {"ok": 107, "max_duplicate_5gram_chars": 2, "min_alphabetic_words": 1},
     }  # fmt: skip

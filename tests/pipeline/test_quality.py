@@ -22,7 +22,13 @@ An engineer from the mainland asked how deep the channel was, then wrote the ans
 When we came round the point at last, somebody rang the bell twice for a boy who stood waving there."""
 NAMES = [a + b for a in "bcdfghklmnprst" for b in ("alo", "emi", "ira", "ona", "uru")]
 NONE = Quality(**dict.fromkeys(Quality.model_fields))
-ALL = Quality(max_curly_brackets=0, min_sentences=3, min_punctuated_lines=0.12, max_short_lines=0.67)
+ALL = Quality(
+    max_duplicate_lines=0.3,
+    max_curly_brackets=0,
+    min_sentences=3,
+    min_punctuated_lines=0.12,
+    max_short_lines=0.67,
+)
 
 
 def verdict(text: str, rules: Quality) -> str:
