@@ -73,8 +73,8 @@ def posts(file: Path) -> Iterator[str]:
 
 def english(texts: Iterator[str]) -> list[str]:
     found = [text for text in texts if text.strip()]
-    _, _, reasons = language(found, Language())
-    return [text for text, reason in zip(found, reasons.to_pylist(), strict=True) if reason == OK]
+    reasons = language(found, Language())["reason"].to_pylist()
+    return [text for text, reason in zip(found, reasons, strict=True) if reason == OK]
 
 
 def show(name: str, texts: list[str], examples: int) -> None:

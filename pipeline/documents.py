@@ -100,10 +100,10 @@ def documents(
     samples = [outcome.value.text if outcome.value else "" for outcome in outcomes]
     readable = np.array([bool(sample) for sample in samples], dtype=np.bool_)
 
-    languages, probabilities, by_language = identification.language(
+    identified = identification.language(
         pa.array(samples, pa.large_string()).filter(pa.array(readable)), language
-    )
-    by_language = by_language.filter(pa.array(extracted[readable]))
+    ).combine_chunks()
+    by_language = identified["reason"].filter(pa.array(extracted[readable]))
     understood = np.asarray(pc.equal(by_language, OK))
     texts = texts.filter(pa.array(understood))
     n_words, by_quality = cleaning.quality(texts, quality)
@@ -119,8 +119,10 @@ def documents(
         "hostname": [urlsplit(url).hostname for url in pages["final_url"].to_pylist()],
         "title": _spread(pa.array([document.title for document in found], pa.string()), extracted),
         "date": _spread(pa.array([document.date for document in found], pa.string()), extracted),
-        "language": _spread(languages, readable),
-        "language_probability": _spread(probabilities, readable),
+        **{
+            name: _spread(identified[name], readable)
+            for name in ("language", "language_probability", "english_probability", "runner_up")
+        },
         "n_words": _spread(n_words, judged),
         "text": _spread(texts, judged),
         "stage": pa.array(stage, pa.string()),

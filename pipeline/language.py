@@ -25,31 +25,39 @@ if TYPE_CHECKING:
 OTHER, UNSURE, NONE = "other_language", "low_probability", "no_language"
 
 
-def language(texts: pa.Array | Sequence[str], settings: "Language") -> tuple[pa.Array, pa.Array, pa.Array]:
-    """The most probable language of each text, its probability, and the outcome.
+IDENTIFIED = pa.schema(
+    [
+        ("language", pa.string()),  # the most probable, as langdetect names it: ISO 639-1, zh-cn, zh-tw
+        ("language_probability", pa.float32()),
+        ("english_probability", pa.float32()),  # 0 where it is below langdetect's 0.1
+        ("runner_up", pa.string()),  # the next language; null if no other reaches 0.1
+        ("reason", pa.string()),
+    ]
+)
 
-    Returns language (string, as langdetect's: ISO 639-1, `zh-cn`, `zh-tw`; null if none), probability
-    (float32) and reason (string): `ok`, `other_language`, `low_probability` for a text that would be kept if
-    the detector were surer, `no_language` where nothing in the text tells.
+
+def language(texts: pa.Array | Sequence[str], settings: "Language") -> pa.Table:
+    """The language of each text: a row of IDENTIFIED, with nulls where nothing in the text tells.
+
+    reason: `ok`, `other_language`, `low_probability` for a text that would be kept if the detector were
+    surer, `no_language` where nothing tells.
     """
-    languages: list[str | None] = []
-    probabilities: list[float | None] = []
-    reasons: list[str] = []
+    rows = []
     for found in detect_langs(texts, max_chars=settings.max_chars, seed=settings.seed):
-        name, probability = found[0] if found else (None, None)
-        languages.append(name)
-        probabilities.append(probability)
-        if name is None or probability is None:
-            reasons.append(NONE)
-        elif name not in settings.keep:
-            reasons.append(OTHER)
-        else:
-            reasons.append(OK if probability >= settings.min_probability else UNSURE)
-    return (
-        pa.array(languages, pa.string()),
-        pa.array(probabilities, pa.float32()),
-        pa.array(reasons, pa.string()),
-    )
+        row: dict[str, str | float] = {"reason": NONE}
+        if found:
+            name, probability = found[0]
+            kept = OK if probability >= settings.min_probability else UNSURE
+            row = {
+                "language": name,
+                "language_probability": probability,
+                "english_probability": dict(found).get("en", 0.0),
+                "reason": kept if name in settings.keep else OTHER,
+            }
+            if len(found) > 1:
+                row["runner_up"] = found[1][0]
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=IDENTIFIED)
 
 
 def detect_langs(

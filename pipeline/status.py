@@ -29,7 +29,11 @@ HISTORY = {
         ("raw_url", "karma", "n_submissions", "submission_ids", "subreddits"),
     ),
     "fetch": ("pages", "doc_id", ("final_url", "status", "content_type", "n_bytes", "detail", "warc")),
-    "documents": ("documents", "doc_id", ("title", "language", "language_probability", "n_words")),
+    "documents": (
+        "documents",
+        "doc_id",
+        ("title", "language", "language_probability", "runner_up", "n_words"),
+    ),
     "near_duplicates": ("duplicates", "doc_id", ("keeper", "keeper_batch", "keeper_url", "similarity")),
     "overlap": ("overlap", "doc_id", ("n_grams", "hits", "benchmarks")),
 }

@@ -71,6 +71,8 @@ DOCUMENTS = pa.schema(
         ("date", pa.string()),  # ISO 8601 date of publication, as found in the page
         ("language", pa.string()),  # ISO 639-1, of langdetect; of the whole page for what is not_english
         ("language_probability", pa.float32()),
+        ("english_probability", pa.float32()),  # 0 where langdetect says less than 0.1
+        ("runner_up", pa.string()),  # the next probable language, if another reaches 0.1
         ("n_words", pa.int32()),  # null where text is
         ("text", pa.large_string()),  # null unless the quality rules saw it: no text, or another language
         ("stage", pa.string()),  # the stage that decided: extract, language or quality

@@ -140,7 +140,8 @@ def test_what_a_row_holds() -> None:
     assert kept["text"] == GOOD
     assert kept["n_words"] == len(GOOD.split())
     assert (kept["hostname"], kept["title"], kept["language"]) == ("www.example.org", "T", "en")
-    assert kept["language_probability"] > 0.99
+    assert kept["language_probability"] == kept["english_probability"] > 0.99
+    assert (rows["german"]["english_probability"], rows["german"]["runner_up"]) == (0, None)
     assert rows["short"]["text"], "what the quality rules remove can be looked at"
     assert rows["german"]["language"] == "de"
     for name in ("german", "empty", "digits"):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langdetect import DetectorFactory, LangDetectException
 
-from pipeline.language import _detectors, beginning, detect_langs, language
+from pipeline.language import IDENTIFIED, _detectors, beginning, detect_langs, language
 from pipeline.settings import Language
 from tests.shared import SHARED, needs_shared
 
@@ -95,26 +95,30 @@ def test_beginning(text: str, max_chars: int) -> None:
 
 
 def test_outcomes() -> None:
-    names, probabilities, reasons = language(TEXTS, Language(min_probability=0.9))
-    assert names.to_pylist()[:6] == ["en", "de", "fr", "ja", None, None]
-    assert reasons.to_pylist()[:6] == [
+    found = language(TEXTS, Language(min_probability=0.9))
+    assert found.schema == IDENTIFIED
+    assert found["language"].to_pylist()[:6] == ["en", "de", "fr", "ja", None, None]
+    assert found["reason"].to_pylist()[:6] == [
         "ok", "other_language", "other_language", "other_language", "no_language", "no_language",
     ]  # fmt: skip
-    assert probabilities.type == pa.float32()
-    assert probabilities[0].as_py() > 0.99
-    assert probabilities[4].as_py() is None
+    assert found["language_probability"][0].as_py() > 0.99
+    assert found["english_probability"].to_pylist()[1:6] == [0, 0, 0, None, None]
+    assert found["english_probability"][0] == found["language_probability"][0]
 
 
 def test_an_unsure_answer_is_dropped_by_its_own_name() -> None:
     text = TEXTS[0] + TEXTS[2]
-    ((name, probability), *_) = detect_langs([text])[0]
+    (name, probability), (second, _) = detect_langs([text])[0]
     assert probability < 0.99
-    _, _, reasons = language([text], Language(keep=[name], min_probability=0.99))  # type: ignore[list-item]
-    assert reasons.to_pylist() == ["low_probability"]
+    found = language([text], Language(keep=[name], min_probability=0.99))  # type: ignore[list-item]
+    assert found["reason"].to_pylist() == ["low_probability"]
+    assert found["runner_up"].to_pylist() == [second]
+    assert {name, second} == {"en", "fr"}
+    assert 0 < found["english_probability"][0].as_py() < 0.99
 
 
 def test_no_documents() -> None:
-    assert [len(column) for column in language(pa.array([], pa.large_string()), Language())] == [0, 0, 0]
+    assert language(pa.array([], pa.large_string()), Language()) == IDENTIFIED.empty_table()
 
 
 def test_the_settings_know_langdetects_languages() -> None:
@@ -142,7 +146,7 @@ def test_accuracy_floor() -> None:
             if len(line) >= 100
         ]
     for texts, n_english, most_mistakes in ((declarations, 1, 6), (sentences, 514, 313)):
-        _, _, reasons = language([text for _, text in texts], Language())
+        reasons = language([text for _, text in texts], Language())["reason"]
         kept = [code for (code, _), reason in zip(texts, reasons.to_pylist(), strict=True) if reason == "ok"]
         assert kept.count("en") == n_english == [code for code, _ in texts].count("en")
         assert len(kept) - n_english <= most_mistakes
@@ -159,6 +163,6 @@ def test_english_is_english_and_no_other_language_that_langdetect_knows() -> Non
     known = {name.partition("-")[0] for name in _detectors(0).get_lang_list()} | {"nb", "nn"}
     rows = [row for row in rows if row["bcp47"].partition("-")[0] in known]
     assert len(rows) > 60
-    _, _, reasons = language([row["text"] for row in rows], Language(max_chars=1000))
+    reasons = language([row["text"] for row in rows], Language(max_chars=1000))["reason"]
     kept = {row["bcp47"] for row, reason in zip(rows, reasons.to_pylist(), strict=True) if reason == "ok"}
     assert kept == {"en"}
