@@ -1,10 +1,6 @@
 """Extraction through the real sandbox: hostile pages, encodings, plain text; and how good the text is."""
 
-import gzip
-import json
 import re
-import subprocess
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lxml import html
 
 from pipeline.extract import _distinct, clean, extract, extract_page
 from pipeline.page import Page, Text
 from pipeline.settings import Extract
-from tests.shared import SHARED, needs_shared
+from tests.pipeline.pages import news, readability
+from tests.shared import needs_shared
 
 URL = "http://example.org/2019/03/page"
 PROSE = (
@@ -172,19 +168,6 @@ def test_clean_text_is_utf8_composed_and_stays_as_it_is(text: str) -> None:
     assert not re.search("[\0-\x08\x0b-\x1f]", cleaned)
 
 
-def news(every: int = 8) -> Iterator[tuple[Page, str]]:
-    for line in (SHARED / "html/news/gold.jsonl").read_text("utf-8").splitlines()[::every]:
-        gold = json.loads(line)
-        body = gzip.decompress((SHARED / "html/news" / gold["html"]).read_bytes())
-        yield Page(body, gold["url"], fetched="2026-01-01"), gold["gold_text"]
-
-
-def readability(every: int = 9) -> Iterator[tuple[Page, str]]:
-    for source in sorted((SHARED / "html/readability").glob("*/source.html"))[::every]:
-        expected = html.fromstring(source.with_name("expected.html").read_text("utf-8")).text_content()
-        yield Page(source.read_bytes(), "http://fakehost/test/page", fetched="2026-01-01"), expected
-
-
 def tokens(text: str) -> Counter[str]:
     return Counter(re.findall(r"\w+", unicodedata.normalize("NFC", text).lower()))
 
@@ -215,30 +198,6 @@ def test_quality_floor(engine: str, pages: Callable[[], Iterator[tuple[Page, str
     assert Counter(outcome.reason for outcome in outcomes) == {"ok": len(bodies)}
     found = [outcome.value.text for outcome in outcomes if outcome.value]
     assert sum(map(f1, found, golds)) / len(bodies) >= floor
-
-
-REFERENCE = """
-import msgspec, sys, trafilatura
-bodies = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[str])
-found = [trafilatura.bare_extraction(body, include_comments=False) for body in bodies]
-sys.stdout.buffer.write(msgspec.msgpack.encode([document and document.text for document in found]))
-"""
-
-
-@needs_shared
-def test_the_shorter_way_leads_to_the_text_of_trafilatura() -> None:
-    """Against trafilatura as it comes, in a process that has not been prepared."""
-    bodies = [page.body.decode() for page, _ in [*news(), *readability()][::3]]
-    run = subprocess.run(
-        [sys.executable, "-c", REFERENCE],
-        input=msgspec.msgpack.encode(bodies),
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    expected = msgspec.msgpack.decode(run.stdout, type=list[str | None])
-    found = [extract_page(page(body)) for body in bodies]
-    same = [text and text.text == clean(other or "") for text, other in zip(found, expected, strict=True)]
-    assert same.count(True) == len(bodies)
 
 
 def test_resiliparse_finds_text_and_title() -> None:
