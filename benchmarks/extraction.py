@@ -4,8 +4,8 @@
 
 HTML is a directory with `news/gold.jsonl` and `readability/*/source.html`. Every extractor has a process of
 its own (ours prepares trafilatura's parser and expressions; the peer must not profit). They take turns page
-by page, and what counts is each process's CPU time, so that a busy machine disturbs all of them alike; of
-several rounds the quickest of each page is taken.
+by page, and what counts is each process's CPU time, so that a busy machine disturbs all of them alike. Each
+round has new processes, so that nothing is remembered of a page; of the rounds the quickest of each is taken.
 
 Then the cost of the sandbox: all pages through a child process against the same function called directly, CPU
 time of both processes and wall clock, the median of the rounds behind a first one. Nothing is dropped early.
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,32 +129,35 @@ def main() -> None:
         return
     from pipeline.extract import ENGINES
 
-    extractors = {name: Extractor(name) for name in (*PEERS, *ENGINES)}
-    pages = {name: make(arguments.html)[:: arguments.every] for name, make in SETS.items()}
-    for extract in extractors.values():
-        extract(pages["news"][0])  # imports, stop lists
-    seconds: Counter[str] = Counter()
-    scores: dict[str, list[float]] = {}
-    for of, golds in pages.items():
-        for page in golds:
-            took = {name: [float("inf"), ""] for name in extractors}
-            for _ in range(arguments.rounds):
-                for name, extract in extractors.items():
-                    took[name] = list(min(tuple(took[name]), extract(page)))
-            for name, (least, text) in took.items():
-                seconds[name] += float(least)
-                scores.setdefault(f"{name} {of}", []).append(f1(str(text), page.text))
-    n = sum(map(len, pages.values()))
-    print(f"{n} pages\n{'':<22}{'pages/s':>9}{'times':>7}" + "".join(f"{f'F1 {of}':>16}" for of in pages))
-    for name in extractors:
-        mean = [sum(scores[f"{name} {of}"]) / len(golds) for of, golds in pages.items()]
+    pages = [(of, page) for of, make in SETS.items() for page in make(arguments.html)[:: arguments.every]]
+    names = (*PEERS, *ENGINES)
+    seconds = {name: [float("inf")] * len(pages) for name in names}
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for number in range(arguments.rounds):
+        extractors = {name: Extractor(name) for name in names}
+        for extract in extractors.values():
+            extract(pages[0][1])  # imports, stop lists
+        for at, (of, page) in enumerate(pages):
+            for name, extract in extractors.items():
+                took, text = extract(page)
+                seconds[name][at] = min(seconds[name][at], took)
+                if number == 0:
+                    scores[name, of].append(f1(text, page.text))
+        for extract in extractors.values():
+            extract.process.kill()
+            extract.process.wait()
+    print(
+        f"{len(pages)} pages\n{'':<22}{'pages/s':>9}{'times':>7}"
+        + "".join(f"{f'F1 {of}':>16}" for of in SETS)
+    )
+    for name in names:
+        times = sum(seconds[PEERS[0]]) / sum(seconds[name])
+        mean = [statistics.mean(scores[name, of]) for of in SETS]
         print(
-            f"{name:<22}{n / seconds[name]:>9.1f}{seconds[PEERS[0]] / seconds[name]:>7.2f}"
+            f"{name:<22}{len(pages) / sum(seconds[name]):>9.1f}{times:>7.2f}"
             + "".join(f"{score:>16.4f}" for score in mean)
         )
-    for extract in extractors.values():
-        extract.process.kill()
-    print(overhead([page for golds in pages.values() for page in golds], arguments.rounds))
+    print(overhead([page for _, page in pages], arguments.rounds))
 
 
 def overhead(golds: list[Gold], rounds: int) -> str:
