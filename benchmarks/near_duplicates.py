@@ -34,7 +34,7 @@ import zstandard
 from distributed import Client, LocalCluster
 
 from dedup import minhash, words
-from pipeline import near_duplicates
+from pipeline import configuration, near_duplicates
 from pipeline.corpus import Corpus
 from pipeline.progress import Progress
 from pipeline.settings import Settings
@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--datatrove", type=Path)
     arguments = parser.parse_args()
     path = arguments.texts.resolve()
-    Settings.load()
+    configuration.load()
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         workers, largest = arguments.workers, max(arguments.documents)
         for number, count in enumerate(sorted(arguments.documents)):

@@ -62,6 +62,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides(arguments: argparse.Namespace) -> list[str]:
-    """The settings given on the command line, in the form of `Settings.load`."""
+    """The settings given on the command line, in the form of `configuration.load`."""
     scheduler = [f"cluster.scheduler={arguments.scheduler}"] if arguments.scheduler else []
     return [*arguments.set, *scheduler]

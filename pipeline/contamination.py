@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from dedup.shares import Overlap
-from pipeline import command, filters, scan, testsets
+from pipeline import command, configuration, filters, scan, testsets
 from pipeline.cluster import connect
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError, blaming
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     batches = corpus.committed() if corpus else []
     if corpus and not batches:
         raise UserError(f"{corpus.url}: no batch of this corpus is committed yet")
-    settings = Settings.load(arguments.config, command.overrides(arguments))
+    settings = configuration.load(arguments.config, command.overrides(arguments))
     fields = arguments.fields.split(",") if arguments.fields else None
     sets = [Benchmark(path=path, name=name, fields=fields, stream=arguments.stream) for path, name in tests]
     asked = settings.overlap.model_copy(update={"benchmarks": sets})

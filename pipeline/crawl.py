@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from pipeline import cluster, command, funnel
+from pipeline import cluster, command, configuration, funnel
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from pipeline import demo
 
         with demo.prepared(arguments.corpus) as (files, corpus, demo_overrides):
-            settings = Settings.load(arguments.config, [*demo_overrides, *overrides])
+            settings = configuration.load(arguments.config, [*demo_overrides, *overrides])
             _run(arguments, settings, files, corpus, "demo")
         return
     if not (arguments.submissions or arguments.reddit or arguments.pages) or not arguments.corpus:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "--submissions FILE..., --reddit NAME... or --pages WARC..., and --corpus DIR are needed "
             "(or --demo); see --help"
         )
-    settings = Settings.load(arguments.config, overrides)
+    settings = configuration.load(arguments.config, overrides)
     _run(arguments, settings, arguments.submissions or [], arguments.corpus, arguments.batch)
 
 

@@ -1,8 +1,4 @@
-"""Typed settings, under the key `pipeline` of a Dask configuration file.
-
-Precedence: the defaults below < `dask_config.yaml` as shipped (the same values, explained) < Dask's own
-configuration files < `--config FILE` < environment (`DASK_PIPELINE__FETCH__CONTACT=…`) < `--set key=value`.
-An unknown or ill-typed key is a `UserError` that names it.
+"""Typed settings; `pipeline.configuration` reads them, and dask_config.yaml explains each.
 
 A stage's output depends on its own section only; fields marked `PACE` change how fast or how politely it is
 made, not what it is, and are left out of the settings hash that resume compares (`Section.identity`).
@@ -10,19 +6,11 @@ made, not what it is, and are left out of the settings hash that resume compares
 
 import hashlib
 import json
-from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import dask.config
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from pipeline.errors import UserError
-
-KEY = "pipeline"
-DEFAULTS = Path(__file__).with_name("dask_config.yaml")
 PACE = "pace"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -237,7 +225,7 @@ class Shards(Section):
 
 
 class Settings(Section):
-    """All settings. `Settings.load` reads them, `dask_config.yaml` explains them."""
+    """All settings."""
 
     cluster: Cluster = Cluster()
     submissions: Submissions = Submissions()
@@ -251,64 +239,8 @@ class Settings(Section):
     overlap: Overlap = Overlap()
     shards: Shards = Shards()
 
-    @classmethod
-    def load(cls, config: Path | None = None, overrides: Sequence[str] = ()) -> "Settings":
-        """Reads the settings and puts the rest of the files (Dask's own keys) into force.
-
-        config: a Dask configuration file. overrides: `key=value` strings, keys dotted, values YAML.
-        Raises UserError for a missing or unreadable file, an unknown key, or a value of the wrong type.
-        """
-        if config is not None and not config.is_file():
-            raise UserError(f"{config}: no such file (--config)")
-        paths = [*map(str, dask.config.paths), *([str(config)] if config else [])]
-        try:
-            collected = dask.config.collect(paths=paths)
-            dask.config.update(dask.config.config, dask.config.collect(paths=[str(DEFAULTS), *paths]))
-        except ValueError as error:
-            raise UserError(f"{config or 'Dask configuration'}: {' '.join(str(error).split())}") from error
-        values = collected.get(KEY) or {}
-        if not isinstance(values, dict):
-            raise UserError(f"'{KEY}' must be a mapping of settings, found {values!r}")
-        values = {name: section for name, section in values.items() if section is not None}
-        for override in overrides:
-            _set(values, override)
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise UserError(_explain(error)) from error
-
 
 def fingerprint(value: Any) -> str:
     """A stable hash of any JSON value: 32 hexadecimal digits of BLAKE2b over its canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set {override}: expected key=value, as in --set links.min_karma=5")
-    try:
-        value = yaml.safe_load(text) if text else None
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is not valid YAML") from error
-    *parents, last = key.strip().removeprefix(f"{KEY}.").split(".")
-    section = values
-    for parent in parents:
-        section = section.setdefault(parent, {})
-        if not isinstance(section, dict):
-            raise UserError(f"--set {override}: '{parent}' is not a group of settings")
-    section[last] = value
-
-
-def _explain(error: ValidationError) -> str:
-    problems = []
-    for item in error.errors():
-        name = ".".join([KEY, *map(str, item["loc"])])
-        if item["type"] == "extra_forbidden":
-            problems.append(f"unknown setting {name}")
-        elif "secret" in name or "client_id" in name:
-            problems.append(f"{name}: {item['msg'].lower()} (quote it)")
-        else:
-            problems.append(f"{name}: {item['msg'].lower()}, found {item['input']!r}")
-    return "; ".join(problems) + " (dask_config.yaml explains every setting)"

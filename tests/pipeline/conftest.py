@@ -5,10 +5,10 @@ import fsspec
 import pytest
 from distributed import Client, LocalCluster
 
+from pipeline import configuration
 from pipeline.corpus import Corpus
 from pipeline.fetch import politeness
 from pipeline.fetch.clock import Clock
-from pipeline.settings import Settings
 from tests import s3
 
 
@@ -22,7 +22,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    Settings.load()
+    configuration.load()
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,

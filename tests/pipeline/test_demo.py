@@ -17,14 +17,13 @@ import zstandard
 
 from dedup import near_duplicates
 from dedup.words import normalize
-from pipeline import candidates, demo, documents, links, submissions
+from pipeline import candidates, configuration, demo, documents, links, submissions
 from pipeline.demo import build, content, plan
 from pipeline.demo.web import Request, Web
 from pipeline.extract import extract_page
 from pipeline.fetch import fetch
 from pipeline.fetch.warc import read_body
 from pipeline.page import Page
-from pipeline.settings import Settings
 from pipeline.tables import OK
 from shards import tokenizer
 
@@ -236,7 +235,7 @@ def test_every_link_ends_as_planned(tmp_path: Path) -> None:
     warc = tmp_path / "demo.warc.gz"
     with demo.prepared() as (sources, corpus, overrides):
         assert corpus == "demo-corpus"
-        settings = Settings.load(overrides=overrides)
+        settings = configuration.load(overrides=overrides)
         read: Counter[str] = Counter()
         table = pa.Table.from_batches(list(submissions.read(sources[0], rows=50, counts=read)))
         posted, counts = candidates.candidates(table, settings.links)

@@ -18,6 +18,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import configuration
 from pipeline.corpus import Corpus
 from pipeline.errors import UserError
 from pipeline.partitions import Table
@@ -326,7 +327,7 @@ def test_credentials_are_in_no_dump() -> None:
         assert "the-id" not in text
         assert "the-secret" not in text
     with pytest.raises(UserError, match=r"reddit\.client_secret.*quote it") as caught:
-        Settings.load(None, ["reddit.client_secret=12345"])
+        configuration.load(None, ["reddit.client_secret=12345"])
     assert "12345" not in str(caught.value)
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import configuration
+from pipeline.configuration import DEFAULTS
 from pipeline.errors import UserError
-from pipeline.settings import DEFAULTS, Settings, fingerprint
+from pipeline.settings import Settings, fingerprint
 
 
 def test_the_shipped_file_states_every_default() -> None:
@@ -30,7 +32,7 @@ def test_command_line_over_environment_over_file_over_defaults(
     file.write_text("pipeline:\n  links: {min_karma: 10, karma_rule: sum, rows: 7}\n")
     monkeypatch.setenv("DASK_PIPELINE__LINKS__KARMA_RULE", "any")
     monkeypatch.setenv("DASK_PIPELINE__LINKS__ROWS", "8")
-    links = Settings.load(file, ["links.rows=9"]).links
+    links = configuration.load(file, ["links.rows=9"]).links
     assert (links.min_karma, links.karma_rule, links.rows, links.over_18) == (10, "any", 9, False)
 
 
@@ -41,7 +43,7 @@ def test_the_rest_of_the_file_is_in_force_for_dask(tmp_path: Path) -> None:
     file.write_text("distributed:\n  scheduler:\n    allowed-failures: 17\n")
     before = dask.config.get("distributed.scheduler.allowed-failures", None)
     try:
-        Settings.load(file)
+        configuration.load(file)
         assert dask.config.get("distributed.scheduler.allowed-failures") == 17
         assert dask.config.get("distributed.worker.daemon") is False
     finally:
@@ -67,32 +69,32 @@ def test_the_rest_of_the_file_is_in_force_for_dask(tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_is_named(override: str, named: str) -> None:
     with pytest.raises(UserError, match=named.replace(".", r"\.").replace("[", r"\[")) as error:
-        Settings.load(None, [override])
+        configuration.load(None, [override])
     assert "\n" not in str(error.value)
 
 
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="absent"):
-        Settings.load(tmp_path / "absent.yaml")
+        configuration.load(tmp_path / "absent.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("pipeline: [")
     with pytest.raises(UserError, match="broken"):
-        Settings.load(broken)
+        configuration.load(broken)
     for text, said in (("pipeline: 3", "mapping"), ("pipeline: {links: 3}", "pipeline.links"), ("3", "dict")):
         broken.write_text(text)
         with pytest.raises(UserError, match=said):
-            Settings.load(broken)
+            configuration.load(broken)
 
 
 def test_an_empty_section_is_the_default(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("pipeline:\n  links:\n  fetch: {threads: 3}\n")
-    assert Settings.load(file).fetch.threads == 3
+    assert configuration.load(file).fetch.threads == 3
 
 
 def test_pace_is_not_identity() -> None:
-    slow = Settings.load(None, ["fetch.spacing=5.0", "fetch.contact=a@example.org"]).fetch
-    other = Settings.load(None, ["fetch.max_bytes=1000"]).fetch
+    slow = configuration.load(None, ["fetch.spacing=5.0", "fetch.contact=a@example.org"]).fetch
+    other = configuration.load(None, ["fetch.max_bytes=1000"]).fetch
     assert slow.identity() == Settings().fetch.identity()
     assert other.identity() != Settings().fetch.identity()
 
