@@ -49,7 +49,9 @@ def connected(edges: dd.DataFrame, at_once: int = AT_ONCE, persist: Persist = pe
     """
     partitions = -(-len(edges) // at_once)
     if partitions <= 1:
-        whole = edges.repartition(npartitions=1)
+        # `repartition` can wait for itself: the scheduler may be in this process, and up to Python 3.11 a
+        # functools.cached_property has one lock for all objects
+        whole = edges.shuffle("low", npartitions=1) if edges.npartitions > 1 else edges
         return persist(whole.map_partitions(components, meta=MEMBERS), "clusters")
     known = None
     while (seen := _checksum(edges)) != known:

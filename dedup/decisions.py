@@ -30,13 +30,15 @@ def decide(
     parameters: Parameters,
     verify: Verify = "signature",
     edges_at_once: int = clusters.AT_ONCE,
+    home: int = places.HOME,
     persist: Persist = persisted,
 ) -> dd.DataFrame:
     """A row of DECISIONS for each of the new `documents`, in the same partitions and the same order.
 
-    earlier: what earlier batches have kept is never dropped. persist: how an intermediate frame is computed
-    and held (given its name, for a progress bar). Runs the graph, all but its last step. Raises
-    `index.ForeignIndexError`, from a task, for an index of other parameters.
+    earlier: what earlier batches have kept is never dropped. home: of how many partitions a task has the
+    documents (one task for all, and few shuffles, where there are no more). persist: how an intermediate
+    frame is computed and held (given its name, for a progress bar). Runs the graph, all but its last step.
+    Raises `index.ForeignIndexError`, from a task, for an index of other parameters.
 
     Two documents are linked if they share a bucket (`dedup.lsh`) and their similarity is at least the
     threshold: that of their signatures, or the exact one of their sets of shingles. A cluster is a connected
@@ -51,7 +53,7 @@ def decide(
     """
     if not documents:
         return dd.from_pandas(frame(DECISIONS.empty_table()), npartitions=1)
-    numbers = Numbers(sum(len(batch.documents) for batch in earlier), len(documents))
+    numbers = Numbers(sum(len(batch.documents) for batch in earlier), len(documents), home)
     old = [(order, part) for order, batch in enumerate(earlier) for part in batch.documents]
     new = [(len(earlier), part) for part in documents]
     everywhere = places.at_homes(
@@ -63,7 +65,8 @@ def decide(
 
     asked = persist(spread(members, partial(steps.home, "node", numbers), numbers.homes), "members")
     first = everywhere.map_partitions(steps.first, asked, meta=steps.FIRST, align_dataframes=False)
-    keepers = first.shuffle("component").map_partitions(steps.keepers, numbers, meta=steps.FIRST)
+    together = first.shuffle("component") if numbers.homes > 1 else first
+    keepers = together.map_partitions(steps.keepers, numbers, meta=steps.FIRST)
     told = persist(spread(keepers, partial(steps.new_partition, numbers), numbers.new), "keepers")
     members = members.map_partitions(steps.new_members, numbers, meta=clusters.MEMBERS)
     members = persist(spread(members, partial(steps.new_partition, numbers), numbers.new), "members")

@@ -19,8 +19,7 @@ from dedup import index
 from dedup.documents import Batch, Documents
 
 ROWS = 1 << 32
-HOME = 8  # partitions of a home of new ones, where there are many
-HOMES = 8  # of new ones at least, where there are as many partitions
+HOME = 8  # partitions of a home: a shuffle between more homes costs more than the work on fewer partitions
 TASKS = 16  # that the work on a large index is divided among, however small the batch
 
 Home = list[tuple[int, int, Documents]]  # number, batch and documents of each partition
@@ -34,11 +33,7 @@ class Numbers:
 
     earlier: int
     new: int
-
-    @property
-    def size(self) -> int:
-        """Partitions of a home of new ones: a task of a shuffle costs some 10 ms, whatever it moves."""
-        return min(HOME, max(1, self.new // HOMES))
+    size: int = HOME  # partitions of a home of new ones
 
     @property
     def size_before(self) -> int:
@@ -123,7 +118,9 @@ def gather(
 
 
 def spread(rows: dd.DataFrame, where: Where, places: int) -> dd.DataFrame:
-    """Moves each row to the partition that `where` gives, through Dask's shuffle."""
+    """Moves each row to the partition that `where` gives, through Dask's shuffle, if it can be another."""
+    if places == rows.npartitions == 1:
+        return rows
     located = rows.map_partitions(_locate, where, meta=rows._meta.assign(place=np.empty(0, np.int64)))
     return located.set_index("place", divisions=tuple(range(places + 1)))
 

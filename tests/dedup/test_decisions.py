@@ -84,7 +84,12 @@ def partitioned(documents: list[dict[str, Any]], size: int) -> list[Partition]:
 
 
 def batches(
-    *sequence: list[dict[str, Any]], size: int = 3, files: int = 2, threshold: float = 0.7, **options: Any
+    *sequence: list[dict[str, Any]],
+    size: int = 3,
+    files: int = 2,
+    threshold: float = 0.7,
+    home: int = 1,
+    **options: Any,
 ) -> list[pd.DataFrame]:
     """Decides one batch after the other, each with the indices of those before it."""
     parameters = Parameters(threshold)
@@ -92,7 +97,7 @@ def batches(
     results = []
     for documents in sequence:
         parts = partitioned(documents, size)
-        decided = decisions.decide(parts, earlier, parameters=parameters, **options).persist()
+        decided = decisions.decide(parts, earlier, parameters=parameters, home=home, **options).persist()
         kept = decisions.kept(parts, decided, files, parameters)
         stored = []
         for rows in kept.to_delayed():
@@ -209,15 +214,15 @@ def test_many_edges_take_the_distributed_way_to_the_same_clusters() -> None:
 
 
 @settings(max_examples=4)
-@given(st.randoms(use_true_random=False), st.integers(9, 40))
-def test_order_and_partitions_do_not_matter(rng: random.Random, size: int) -> None:
+@given(st.randoms(use_true_random=False), st.integers(9, 40), st.sampled_from([1, 2, 8]))
+def test_order_and_partitions_do_not_matter(rng: random.Random, size: int, home: int) -> None:
     documents = [
         document(f"{i:02}", edited(prose(i % 8), *range(i % 6)), karma=i % 4 or None) for i in range(36)
     ]
     expected = decided(documents, size=36)
     assert set(expected["reason"]) == {"ok", "exact_duplicate", "near_duplicate"}
     rng.shuffle(documents)
-    assert decided(documents, size=size).sort_index().equals(expected)
+    assert decided(documents, size=size, home=home).sort_index().equals(expected)
 
 
 def crowd(count: int) -> list[dict[str, Any]]:
@@ -292,6 +297,6 @@ def test_processes_and_p2p_decide_the_same(workers: int, big: list[dict[str, Any
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
-        for options in ({}, {"edges_at_once": 30}):
+        for options in ({"home": 8}, {"edges_at_once": 30}):
             for result, wanted in zip(batches(big[20:], big[:20], size=20, **options), expected, strict=True):
                 assert result.equals(wanted)
