@@ -65,8 +65,8 @@ def prune_sections(
 ) -> HtmlElement:
     """As `trafilatura.main_extractor.prune_unwanted_sections`, without images, links and `precision`."""
     *overall, captions, teasers = SECTIONS.find(tree)
-    unwanted = {element for elements in overall for element in elements}
-    outer = [element for element in unwanted if unwanted.isdisjoint(element.iterancestors())]
+    unwanted = dict.fromkeys(element for elements in overall for element in elements)
+    outer = [element for element in unwanted if unwanted.keys().isdisjoint(element.iterancestors())]
     before = len(tree.text_content())
     if before - sum(len(element.text_content()) for element in outer) > before / 7:
         for element in outer:
