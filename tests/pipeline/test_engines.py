@@ -5,9 +5,11 @@ import sys
 
 import msgspec
 import pytest
+from trafilatura import metadata
 
 from pipeline import engines, main_text, markup
 from pipeline.extract import clean, extract_page
+from pipeline.page import Text
 from tests.pipeline.pages import news, readability
 from tests.shared import needs_shared
 
@@ -68,6 +70,16 @@ def test_pages_in_which_little_is_found() -> None:
         trees = [markup.parse(body) for body in bodies]
         found = [main_text.find_text(tree, fast=fast) for tree in trees]
         assert [clean(text or "") for text in found] == reference(bodies, fast=fast)
+
+
+@needs_shared
+def test_title_and_date_are_those_of_trafilatura() -> None:
+    for page, _ in [*news(every=10), *readability(every=10)]:
+        found = extract_page(page)
+        limits = {"original_date": True, "extensive_search": False, "max_date": page.fetched}
+        expected = metadata.extract_metadata(markup.parse(page.body.decode()), page.url, limits)
+        assert isinstance(found, Text)
+        assert (found.title, found.date) == (" ".join((expected.title or "").split()) or None, expected.date)
 
 
 def test_another_version_of_trafilatura_goes_its_own_way() -> None:
