@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pipeline.fetch import baton
 from pipeline.fetch.names import Endpoint, Lookup, Names
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.target import DEFAULT_PORTS, Target
@@ -105,7 +106,8 @@ class Guard:
         known = self._names.get(route.host, route.port)
         if isinstance(known, Lookup):
             try:
-                known = known.result(timeout=max(seconds, 0.0))
+                with baton.away():
+                    known = known.result(timeout=max(seconds, 0.0))
             except TimeoutError:
                 known = self._give_up(route, seconds)
         if isinstance(known, Failure):

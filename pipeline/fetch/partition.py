@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.fetch import agent, pages, robots
+from pipeline.fetch import agent, baton, pages, robots
 from pipeline.fetch.client import REDIRECTS, Client
 from pipeline.fetch.journal import Entry, Journal
 from pipeline.fetch.outcome import Failure
@@ -115,8 +115,9 @@ class _Crawl:
         try:
             while turn := self._schedule.take():
                 host, visit = turn
-                self._turn(host, visit)
-                self._schedule.release(host)
+                with baton.held():
+                    self._turn(host, visit)
+                    self._schedule.release(host)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that called `run`
             self._broken = error
             self._schedule.stop()

@@ -22,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from pipeline.fetch import baton
 from pipeline.fetch.guard import Guard, Route
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.target import DEFAULT_PORTS
@@ -30,6 +31,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of every strang
 
 HEAD_BYTES = 128 * 1024
 IDLE_CONNECTIONS = 2048  # kept open over all hosts, if the limit on open files allows
+AT_ONCE = 8192  # bytes of a request that no server can make us wait for: they go into the socket's buffer
 OPEN_FILES = 8192  # what this process asks for, within its hard limit
 
 
@@ -83,9 +85,14 @@ class _Bounded(socket.socket):
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         budget = _budget.get()
         limit = budget.wait(budget.read_wait)
-        self.settimeout(limit)
         try:
-            count = super().recv_into(*args, **kwargs)
+            self.settimeout(0)
+            try:
+                count = super().recv_into(*args, **kwargs)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self.settimeout(limit)
+                with baton.away():
+                    count = super().recv_into(*args, **kwargs)
         except TimeoutError:
             budget.wait(0)
             raise Failure("timeout", f"no byte for {limit:.1f} s", retry=True) from None
@@ -100,7 +107,8 @@ class _Bounded(socket.socket):
         budget = _budget.get()
         self.settimeout(budget.wait(budget.read_wait))
         try:
-            super().sendall(data, flags)
+            with baton.away() if len(data) > AT_ONCE else contextlib.nullcontext():
+                super().sendall(data, flags)
         except TimeoutError:
             raise Failure("timeout", "the server does not take the request") from None
         except OSError as error:
@@ -128,7 +136,8 @@ def _connect(guard: Guard) -> socket.socket:
         connection.settimeout(left)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.connect(address)
+            with baton.away():
+                connection.connect(address)
         except OSError as error:
             connection.close()
             problem = f"{address[0]} port {address[1]}: {error}"
@@ -157,6 +166,10 @@ class Transport(HTTPAdapter):
                 return _connect(guard)
 
         class Tls(HTTPSConnection):
+            def connect(self) -> None:
+                with baton.away():
+                    super().connect()
+
             def _new_conn(self) -> socket.socket:
                 return _connect(guard)
 

@@ -1,0 +1,63 @@
+"""Of several threads one works, and those that wait keep nobody from it."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.fetch import baton
+
+
+def test_one_works_at_a_time() -> None:
+    working: list[int] = []
+    most = []
+
+    def note(number: int) -> None:
+        working.append(number)
+        most.append(len(working))
+        time.sleep(0)
+        working.remove(number)
+
+    def work(number: int) -> None:
+        for _ in range(200):
+            with baton.held():
+                note(number)
+                with baton.away():
+                    time.sleep(0)
+                note(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert len(most) == 1600
+    assert set(most) == {1}
+
+
+def test_who_waits_lets_others_work() -> None:
+    came = threading.Event()
+
+    def other() -> None:
+        with baton.held():
+            came.set()
+
+    thread = threading.Thread(target=other)
+    with baton.held():
+        thread.start()
+        assert not came.wait(0.2)
+        with baton.away():
+            assert came.wait(10)
+            with baton.away():  # twice is once
+                pass
+    thread.join()
+
+
+def test_it_is_given_back_whatever_happens() -> None:
+    with pytest.raises(KeyError), baton.held():
+        raise KeyError
+    with pytest.raises(KeyError), baton.held(), baton.away():
+        raise KeyError
+    with baton.held(), baton.away():
+        pass
+    with baton.away():  # of nobody's
+        pass
+    assert not baton._baton.locked()
