@@ -5,9 +5,9 @@ store it is a file `running.json` that says who runs, is renewed as long as that
 when it has not been for LEASE seconds, by clocks that are supposed to agree within a minute.
 """
 
-import _thread
 import fcntl
 import os
+import signal
 import socket
 import sys
 import threading
@@ -34,8 +34,7 @@ FILE = "running.json"
 def alone(corpus: Corpus) -> Iterator[None]:
     """Keeps other runs out of a corpus. Raises UserError if one is in it.
 
-    Should the lease be lost, which takes a process that stood still for minutes, the main thread is
-    interrupted.
+    Should the lease be lost, which takes a process that stood still for minutes, the process ends by SIGTERM.
     """
     with _locked(Path(corpus.path("corpus.json"))) if corpus.is_local else _leased(corpus):
         yield
@@ -71,8 +70,12 @@ def _leased(corpus: Corpus) -> Iterator[None]:
         while not done.wait(RENEWAL):
             with suppress(Exception):  # the store is out of reach for now; a lease has several renewals
                 if not _is_mine(corpus, mine["id"]):
-                    print(f"error: {corpus.url}: another run has taken the corpus over", file=sys.stderr)
-                    _thread.interrupt_main()
+                    print(
+                        f"error: {corpus.url}: another run has taken the corpus over",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+                    os.kill(os.getpid(), signal.SIGTERM)
                     return
                 renew()
 
