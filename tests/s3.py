@@ -58,9 +58,15 @@ def _wait(endpoint: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def _ports(count: int) -> list[int]:
-    """Free ports whose gRPC twins, 10,000 above, exist and are free too."""
+    """Free ports whose gRPC twins, 10,000 above, are free too.
+
+    All lie below those that the system gives to outgoing connections (Linux: from 32,768 on), of which one
+    could take a port before the server does.
+    """
     found: list[int] = []
-    for port in range(20_000 + os.getpid() * 101 % 25_000, 50_000):  # neighbours start far apart
+    start = os.getpid() * 101 % 12_000  # neighbours start far apart
+    for step in range(12_000):
+        port = 10_000 + (start + step) % 12_000
         if len(found) == count:
             break
         if _free(port) and _free(port + 10_000):
@@ -70,4 +76,8 @@ def _ports(count: int) -> list[int]:
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
