@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dedup.bloom import BloomFilter
-from dedup.bloom_size import BLOCK
+from dedup.bloom.bloom_filter import BloomFilter
+from dedup.bloom.sizing import BLOCK
 from dedup.files import rows_of
-from dedup.ngrams import Hashes, NGrams, hash_units, mix
+from dedup.ngrams.hashing import Hashes, NGrams, hash_units, mix
 from dedup.words import word_hashes
 
 ITEMS = 2_000_000

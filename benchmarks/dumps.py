@@ -16,7 +16,7 @@ from pathlib import Path
 
 import zstandard
 
-from pipeline.submissions import read
+from pipeline.submissions.sources import read
 
 
 def main() -> None:

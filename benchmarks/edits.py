@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup import benchmarks
-from dedup.ngrams import NGrams
+from dedup.ngrams import benchmarks
+from dedup.ngrams.hashing import NGrams
 from dedup.words import normalize
 from shards import tokenizer
 

@@ -112,8 +112,8 @@ def extractor(name: str) -> Callable[[Gold], str]:
         import trafilatura
 
         return lambda page: trafilatura.extract(page.body) or ""
-    from pipeline.extract import extract_page
-    from pipeline.page import Page
+    from pipeline.extraction.extract import extract_page
+    from pipeline.extraction.page import Page
 
     def ours(page: Gold) -> str:
         found = extract_page(Page(page.body, page.url, fetched="2026-01-01", engine=name))
@@ -132,7 +132,7 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve)
         return
-    from pipeline.extract import ENGINES
+    from pipeline.extraction.extract import ENGINES
 
     pages = [(of, page) for of, make in SETS.items() for page in make(arguments.html)[:: arguments.every]]
     names = (*PEERS, *ENGINES)
@@ -167,9 +167,9 @@ def main() -> None:
 
 
 def overhead(golds: list[Gold], rounds: int) -> str:
-    from pipeline.extract import extract_page
-    from pipeline.page import Dropped, Page, Text
-    from pipeline.sandbox import Sandbox
+    from pipeline.extraction.extract import extract_page
+    from pipeline.extraction.page import Dropped, Page, Text
+    from pipeline.extraction.sandbox import Sandbox
 
     pages = [Page(gold.body, gold.url, fetched="2026-01-01") for gold in golds]
     sandbox: Sandbox[Page, Text | Dropped] = Sandbox(

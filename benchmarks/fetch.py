@@ -33,9 +33,9 @@ from urllib.parse import urlsplit
 import psutil
 import pyarrow as pa
 
+from pipeline.corpus.schemas import LINKS
 from pipeline.fetch import fetch
 from pipeline.settings import Fetch
-from pipeline.tables import LINKS
 
 PEER = """
 import json, sys, time

@@ -1,4 +1,4 @@
-"""Language detection on one core: `pipeline.language` against langdetect and fastText, documents a second.
+"""Language detection on one core: `language.detect` against langdetect and fastText, documents a second.
 
     python -m benchmarks.language TEXTS [--min-chars N] [--peer PYTHON]
     python -m benchmarks.language TEXTS... --equality
@@ -27,7 +27,7 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
-from pipeline.language import beginning, detect_langs, reference
+from pipeline.language.detect import beginning, detect_langs, reference
 
 PEER = """
 import json, sys, time
@@ -65,7 +65,7 @@ def main() -> None:
     print(f"equal answers: {sum(map(same, ours, theirs))} of {len(few)}")
     array = pa.array(texts, pa.large_string())
     contestants: dict[str, Callable[[], float]] = {
-        "pipeline.language": lambda: seconds(detect_langs, array, arguments.max_chars) / len(texts),
+        "pipeline.language.detect": lambda: seconds(detect_langs, array, arguments.max_chars) / len(texts),
         "langdetect": lambda: seconds(reference, few, arguments.max_chars) / len(few),
     }
     if arguments.peer:
@@ -80,7 +80,7 @@ def main() -> None:
     characters = sum(len(beginning(text, arguments.max_chars)) for text in texts) / len(texts)
     print(f"{len(texts)} texts, {characters:.0f} characters on average, {len(rounds)} rounds")
     for name, median in medians.items():
-        ratio = statistics.median(turn[name] / turn["pipeline.language"] for turn in rounds)
+        ratio = statistics.median(turn[name] / turn["pipeline.language.detect"] for turn in rounds)
         speed = f"{1 / median:8,.0f} documents/s {median * 1e6:8,.1f} µs"
         print(f"{name:28} {speed}, ours is {ratio:.2f} times as fast")
 

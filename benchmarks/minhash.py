@@ -24,7 +24,8 @@ import xxhash
 import zstandard
 from datasketch import MinHash
 
-from dedup import minhash, words
+from dedup import words
+from dedup.minhash import signatures
 
 Contender = Callable[[Sequence[str]], Any]
 
@@ -49,7 +50,7 @@ def shingles(text: str) -> list[str]:
 
 
 def this_kernel(column: pa.Array) -> Contender:
-    return lambda texts: minhash.signatures(column)
+    return lambda texts: signatures.signatures(column)
 
 
 def by_datasketch(texts: Sequence[str]) -> Any:

@@ -33,13 +33,15 @@ import pyarrow as pa
 import zstandard
 from distributed import Client, LocalCluster
 
-from dedup import minhash, words
-from pipeline import configuration, near_duplicates
-from pipeline.corpus import Corpus
-from pipeline.progress import Progress
+from dedup import words
+from dedup.minhash import signatures
+from pipeline import configuration
+from pipeline.batch.progress import Progress
+from pipeline.batch.stage import Output, Partition, Run, map_partitions
+from pipeline.corpus.files import Corpus
+from pipeline.corpus.schemas import DOCUMENTS
 from pipeline.settings import Settings
-from pipeline.stage import Output, Partition, Run, map_partitions
-from pipeline.tables import DOCUMENTS
+from pipeline.stages import near_duplicates
 
 ROWS = 2000  # documents of a partition, as the pipeline has them
 WORDS = 350  # of a document: about 2 kB
@@ -149,7 +151,7 @@ def batch(workers: int, corpus: Corpus, name: str, path: Path, first: int, count
         work = partial(make, path=path, first=first, count=count)
         map_partitions(run, "documents", work, into="documents", inputs=parts, settings=[first, count])
     with cluster(workers) as client:
-        client.run(minhash.sketch, ["warm up"])
+        client.run(signatures.sketch, ["warm up"])
         client.run(words.text_hashes, ["warm up"])
         run = replace(run, client=client, progress=Progress(client))
         load = os.getloadavg()[0]
@@ -181,7 +183,7 @@ def found(run: Run, path: Path, count: int, sample: int = 20_000) -> None:
         text, source, _ = document(path, number)
         if source is None or source < 0:
             continue
-        left, right = (set(minhash.shingle_hashes(t).tolist()) for t in (text, document(path, source)[0]))
+        left, right = (set(signatures.shingle_hashes(t).tolist()) for t in (text, document(path, source)[0]))
         jaccard = len(left & right) / len(left | right)
         dropped = reasons[f"{number:012}"] != "ok"
         bins.setdefault(min(19, int(jaccard * 20)), []).append((jaccard, dropped))

@@ -22,12 +22,12 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dedup.benchmarks import Benchmark
 from dedup.files import rows_of
-from dedup.lookup import Lookup
-from dedup.ngrams import NGrams, hash_units, mix
-from dedup.overlap import BenchmarkIndex
-from dedup.vocabulary import vocabulary
+from dedup.ngrams.benchmarks import Benchmark
+from dedup.ngrams.hashing import NGrams, hash_units, mix
+from dedup.ngrams.lookup import Lookup
+from dedup.ngrams.overlap import BenchmarkIndex
+from dedup.ngrams.vocabulary import vocabulary
 from shards import tokenizer
 
 ROUNDS = 5

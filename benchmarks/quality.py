@@ -22,13 +22,13 @@ import pyarrow as pa
 import zstandard
 
 from benchmarks.extraction import SETS
-from pipeline.extract import extract
-from pipeline.language import language
-from pipeline.measures import Documents
-from pipeline.page import Page
-from pipeline.quality import ROWS, RULES
+from pipeline.corpus.schemas import OK
+from pipeline.extraction.extract import extract
+from pipeline.extraction.page import Page
+from pipeline.language.detect import language
+from pipeline.quality.measures import Documents
+from pipeline.quality.rules import ROWS, RULES
 from pipeline.settings import Extract, Language, Quality
-from pipeline.tables import OK
 
 OFF = {
     "max_duplicate_lines": 0.3,

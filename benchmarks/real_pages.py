@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from pipeline import funnel
-from pipeline.corpus import Corpus
+from pipeline.batch import funnel
+from pipeline.corpus.files import Corpus
 from tests.web import recorded
 
 
@@ -71,7 +71,7 @@ def watch(process: "subprocess.Popen[bytes]") -> dict[str, int]:
 
     def kind(process: psutil.Process) -> str:
         command = str(process.cmdline())
-        return "an extraction child" if "pipeline.sandboxed" in command else "a worker"
+        return "an extraction child" if "pipeline.extraction.sandbox_child" in command else "a worker"
 
     def sample() -> None:
         main = psutil.Process(process.pid)

@@ -27,9 +27,9 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from benchmarks.real_pages import watch
-from dedup import benchmarks
-from pipeline import funnel
-from pipeline.corpus import Corpus
+from dedup.ngrams import benchmarks
+from pipeline.batch import funnel
+from pipeline.corpus.files import Corpus
 
 FILES = 8  # WARC files: something for each process to do
 PER_HOST = 5

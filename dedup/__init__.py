@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup import clusters, lsh, minhash
+from dedup.minhash import clusters, lsh, signatures
 from dedup.words import Texts, text_hashes
 
 
@@ -13,10 +13,10 @@ def near_duplicates(texts: Texts, *, threshold: float = 0.7) -> NDArray[np.int64
     A text is kept where that is its own index. Texts are linked if MinHash (128 permutations, shingles of 5
     words) estimates their Jaccard similarity at `threshold` or more; the first of all that are linked,
     directly or through others, stands for them. Texts without words stand for themselves. In memory, about
-    2 kB a text; `dedup.decisions` does the same for corpora. Raises ValueError for a threshold outside 0 … 1,
+    2 kB a text; `decisions` does the same for corpora. Raises ValueError for a threshold outside 0 … 1,
     a null, or invalid Unicode.
     """
-    rows, shingles = minhash.sketch(texts)
+    rows, shingles = signatures.sketch(texts)
     bands, width = lsh.parameters(threshold)
     filled = np.flatnonzero(shingles)
     keys = lsh.text_keys(text_hashes(texts))

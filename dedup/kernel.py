@@ -154,7 +154,7 @@ def _mix32(value: np.uint32) -> np.uint32:
 def hash_shingles(
     words: NDArray[np.uint64], count: np.uint64, size: int, multiplier: np.uint64, out: NDArray[np.uint32]
 ) -> np.uint64:
-    """Writes `dedup.minhash.shingle_hashes` of the first `count` words to `out`; returns their number."""
+    """Writes `signatures.shingle_hashes` of the first `count` words to `out`; returns their number."""
     if count == 0:
         return _U(0)
     width = min(count, _U(size))

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from transformers import GPT2LMHeadModel
 
-from dedup.bloom import BloomFilter
-from dedup.ngrams import NGrams
+from dedup.bloom.bloom_filter import BloomFilter
+from dedup.ngrams.hashing import NGrams
 from shards.reader import read_documents, read_texts
 from shards.tokenizer import load
 

@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from pipeline import cluster, command, configuration, funnel
+from pipeline import command, configuration
+from pipeline.batch import cluster, funnel
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 
@@ -46,7 +47,7 @@ def _run(
 ) -> None:
     if not arguments.dry_run:
         cluster.prepare(settings.cluster)
-    from pipeline import chain  # now, and not before: it takes a second, in which the workers' process begins
+    from pipeline.stages import chain
 
     sources = chain.sources(files, arguments.reddit or [], arguments.pages or [])
     name = batch or chain.batch_name(sources)

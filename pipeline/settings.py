@@ -153,7 +153,7 @@ class Language(Section):
 
 
 class Quality(Section):
-    """Heuristic cleaning, in this order: each rule is switched off by null (`pipeline.quality`)."""
+    """Heuristic cleaning, in this order: each rule is switched off by null (`pipeline.quality.rules`)."""
 
     min_words: Count | None = 50
     max_words: Count | None = 100_000

@@ -8,10 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from pipeline import command, funnel, links, urls
-from pipeline.corpus import Corpus
+from pipeline import command
+from pipeline.batch import funnel
+from pipeline.corpus.files import Corpus
+from pipeline.corpus.partitions import Table
 from pipeline.errors import UserError
-from pipeline.partitions import Table
+from pipeline.links import urls
+from pipeline.links.placing import partition_of
 from pipeline.report import terminal
 
 DESCRIPTION = "Says what a corpus holds: its batches, and the funnel from submissions to shards of each."
@@ -85,7 +88,7 @@ def _steps(corpus: Corpus, batch: str, url: str, link_id: str) -> Iterator[dict[
     seal = Table(corpus, "links", batch).sealed()
     if seal is None:
         return
-    number = links.partition_of(urls.host(url), len(seal.parts))
+    number = partition_of(urls.host(url), len(seal.parts))
     for stage, (name, key, columns) in HISTORY.items():
         table = Table(corpus, name, batch)
         if table.sealed() is None:

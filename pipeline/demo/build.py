@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import zstandard
 
-from pipeline import urls
 from pipeline.demo import content, plan
 from pipeline.demo.plan import HERE, Submission
+from pipeline.links import urls
 
 DUMP = HERE / "submissions.ndjson.zst"
 START = 1_512_086_400  # 2017-12-01, UTC

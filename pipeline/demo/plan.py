@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import urls
-from pipeline.funnel import STAGES
-from pipeline.tables import OK
+from pipeline.batch.funnel import STAGES
+from pipeline.corpus.schemas import OK
+from pipeline.links import urls
 
 HERE = Path(__file__).parent
 
@@ -69,7 +69,7 @@ def links() -> dict[str, Fate]:
 
 
 def funnel() -> dict[str, Counter[str]]:
-    """Rows by stage and reason, as `pipeline.funnel` counts them; in the stage `shards` only `ok`."""
+    """Rows by stage and reason, as `pipeline.batch.funnel` counts them; in the stage `shards` only `ok`."""
     counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
     seen = set()
     for submission in submissions():

@@ -3,7 +3,7 @@
 import re
 
 from pipeline.errors import UserError
-from pipeline.fetch.guard import Guard
+from pipeline.fetch.http.guard import Guard
 from pipeline.settings import Fetch
 
 _CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.\S+")

@@ -7,15 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.corpus.schemas import PAGES
+from pipeline.fetch.http.response import Response
 from pipeline.fetch.outcome import Failure
-from pipeline.fetch.response import Response
-from pipeline.tables import PAGES
 
 
 class Pages:
     """The outcomes of some links, as they come. Safe to use from many threads.
 
-    links: rows of tables.LINKS. on_outcome: called with the reason of each. Holds a row for each link.
+    links: rows of `schemas.LINKS`. on_outcome: called with the reason of each. Holds a row for each link.
     """
 
     def __init__(self, links: pa.Table, on_outcome: Callable[[str], None] | None) -> None:
@@ -40,7 +40,7 @@ class Pages:
         return [index for index, row in enumerate(self._rows) if row is None]
 
     def table(self) -> pa.Table:
-        """The outcomes as tables.PAGES, in the order of the links."""
+        """The outcomes as `schemas.PAGES`, in the order of the links."""
         return pa.Table.from_pylist([row or {} for row in self._rows], schema=PAGES)
 
 

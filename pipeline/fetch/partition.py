@@ -10,17 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.fetch import agent, baton, pages, robots
-from pipeline.fetch.client import REDIRECTS, Client
-from pipeline.fetch.journal import Entry, Journal
+from pipeline.fetch import agent, one_at_a_time, pages
+from pipeline.fetch.archives.journal import Entry, Journal
+from pipeline.fetch.archives.warc import WarcFile
+from pipeline.fetch.http.client import REDIRECTS, Client
+from pipeline.fetch.http.response import Response
+from pipeline.fetch.http.target import parse_first
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.pages import Pages
-from pipeline.fetch.politeness import retry_after
-from pipeline.fetch.response import Response
-from pipeline.fetch.schedule import Host, Schedule
-from pipeline.fetch.target import parse_first
+from pipeline.fetch.politeness import robots
+from pipeline.fetch.politeness.retry_after import retry_after
+from pipeline.fetch.politeness.schedule import Host, Schedule
 from pipeline.fetch.visit import Visit
-from pipeline.fetch.warc import WarcFile
 from pipeline.settings import Fetch, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,9 @@ def fetch(
 ) -> tuple[pa.Table, Counter[str]]:
     """Fetches links and stores every exchange.
 
-    links: rows of tables.LINKS; all those of a host belong into one call. warc: the .warc.gz to write. What
+    links: rows of `schemas.LINKS`; all those of a host belong in one call. warc: the .warc.gz to write. What
     was killed is continued by the same call: a journal beside the WARC tells what is finished.
-    on_outcome: called with the reason of each link as it comes, from many threads. Returns tables.PAGES, a
+    on_outcome: called with the reason of each link as it comes, from many threads. Returns `schemas.PAGES`, a
     row for each link in the order of `links`, and the number of links by reason (outcome.REASONS).
 
     A redirect to another host joins that host's queue, with its robots.txt and spacing. Where that belongs to
@@ -115,7 +116,7 @@ class _Crawl:
         try:
             while turn := self._schedule.take():
                 host, visit = turn
-                with baton.held():
+                with one_at_a_time.held():
                     self._turn(host, visit)
                     self._schedule.release(host)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that called `run`

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.fetch.http.target import Origin, Target
 from pipeline.fetch.outcome import Failure
-from pipeline.fetch.target import Origin, Target
 from pipeline.settings import Fetch
 
 

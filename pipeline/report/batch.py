@@ -7,11 +7,12 @@ from typing import Any
 import jinja2
 import yaml
 
-from pipeline import documents, funnel, near_duplicates, residue
-from pipeline.partitions import Counts
-from pipeline.residue import Languages
-from pipeline.stage import Run
-from pipeline.tables import OK
+from pipeline.batch import funnel
+from pipeline.batch.stage import Run
+from pipeline.corpus.partitions import Counts
+from pipeline.corpus.schemas import OK
+from pipeline.language import foreign_paragraphs
+from pipeline.language.foreign_paragraphs import Languages
 
 WIDTH = 1000  # of the picture's bars, in SVG units
 
@@ -26,16 +27,15 @@ class Bar:
     segments: list[tuple[str, int, float, float]]
 
 
-def write(run: Run, counts: Counts) -> None:
-    """Writes reports/<batch>/report.html, funnel.json and languages.json."""
+def write(run: Run, counts: Counts, languages: Languages, s_curve: str) -> None:
+    """Writes reports/<batch>/report.html, funnel.json and languages.json. s_curve: an SVG element."""
     directory = f"reports/{run.batch}"
-    languages = documents.languages(run)
     run.corpus.write_json(f"{directory}/languages.json", languages)
     run.corpus.write_json(f"{directory}/funnel.json", {"funnel": funnel.rows(run.batch, counts)})
-    run.corpus.write_text(f"{directory}/report.html", render(run, counts, languages))
+    run.corpus.write_text(f"{directory}/report.html", render(run, counts, languages, s_curve))
 
 
-def render(run: Run, counts: Counts, languages: Languages) -> str:
+def render(run: Run, counts: Counts, languages: Languages, s_curve: str) -> str:
     """The page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -53,10 +53,10 @@ def render(run: Run, counts: Counts, languages: Languages) -> str:
         versions={name: version(name) for name in names},
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         contamination=run.corpus.exists(f"reports/{run.batch}/contamination.html"),
-        s_curve=near_duplicates.s_curve(run),
+        s_curve=s_curve,
         languages=languages,
-        paragraph=residue.MIN_CHARS,
-        sure=residue.MIN_PROBABILITY,
+        paragraph=foreign_paragraphs.MIN_CHARS,
+        sure=foreign_paragraphs.MIN_PROBABILITY,
     )
 
 

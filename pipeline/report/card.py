@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import jinja2
 import pyarrow.parquet as pq
 
-from pipeline.corpus import Corpus
-from pipeline.partitions import add_counts
-from pipeline.tables import OK
+from pipeline.corpus.files import Corpus
+from pipeline.corpus.partitions import add_counts
+from pipeline.corpus.schemas import OK
 from shards import manifest
 from shards.manifest import Manifest
 

@@ -6,11 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from pipeline import funnel
-from pipeline.corpus import Corpus
-from pipeline.partitions import Counts, Table
+from pipeline.batch import funnel
+from pipeline.corpus.files import Corpus
+from pipeline.corpus.partitions import Counts, Table
+from pipeline.corpus.schemas import OK
 from pipeline.settings import Settings
-from pipeline.tables import OK
 
 
 def funnel_table(batch: str, counts: Counts) -> Grid:

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.corpus import Corpus
-from pipeline.partitions import Table
-from pipeline.tables import OK, SUBMISSIONS
+from pipeline.corpus.files import Corpus
+from pipeline.corpus.partitions import Table
+from pipeline.corpus.schemas import OK, SUBMISSIONS
 
 SCHEME = "deferred:"
 UNTRIED = "deferred"

@@ -1,4 +1,4 @@
-"""One record of any source -> one row of `tables.SUBMISSIONS`, or the reason why there is none."""
+"""One record of any source -> one row of `schemas.SUBMISSIONS`, or the reason why there is none."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.tables import SUBMISSIONS
+from pipeline.corpus.schemas import SUBMISSIONS
 
 MAX_SCORE = 2**31  # beyond it a score is an error of the source, and sums could overflow
 MAX_TIME = 253_402_300_800_000  # milliseconds of the year 10000
 
 
 class Row(NamedTuple):
-    """A row of `tables.SUBMISSIONS`; `created` in milliseconds since 1970."""
+    """A row of `schemas.SUBMISSIONS`; `created` in milliseconds since 1970."""
 
     submission_id: str
     url: str

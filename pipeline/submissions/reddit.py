@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.corpus import Corpus
+from pipeline.batch.progress import StageProgress
+from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
-from pipeline.progress import StageProgress
 from pipeline.settings import Fetch, Reddit, Settings, fingerprint
 from pipeline.submissions.records import Row, parse
 from pipeline.submissions.reddit_api import BLOCK, Api, Refused, Trouble

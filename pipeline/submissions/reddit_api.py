@@ -16,7 +16,7 @@ from prawcore import exceptions as core
 
 from pipeline.errors import UserError
 from pipeline.fetch import agent
-from pipeline.fetch.politeness import retry_after
+from pipeline.fetch.politeness.retry_after import retry_after
 from pipeline.settings import Fetch, Reddit
 
 T = TypeVar("T")

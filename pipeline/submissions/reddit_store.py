@@ -1,6 +1,6 @@
 """What was read from Reddit, in the corpus: chunks, and where the reading stands.
 
-reddit_chunks/<batch>/00000.parquet   rows of `tables.SUBMISSIONS`; as metadata, where the reading stood
+reddit_chunks/<batch>/00000.parquet   rows of `schemas.SUBMISSIONS`; as metadata, where the reading stood
 reddit/<batch>/pending.parquet        submissions that are too young to be judged
 reddit/<batch>/state.json             written last: the next id of the scan
 """
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.corpus import Corpus
+from pipeline.corpus.files import Corpus
+from pipeline.corpus.schemas import SUBMISSIONS, TIME
 from pipeline.submissions.records import Row, batches
-from pipeline.tables import SUBMISSIONS, TIME
 
 METADATA = b"reddit"
 PENDING = pa.schema([("submission_id", pa.string()), ("created", TIME)])

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from dedup import minhash, words
-from dedup.bloom import BloomFilter
-from dedup.ngrams import NGrams
+from dedup import words
+from dedup.bloom.bloom_filter import BloomFilter
+from dedup.minhash import signatures
+from dedup.ngrams.hashing import NGrams
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled() -> None:
-    minhash.sketch(["warm up"])
+    signatures.sketch(["warm up"])
     words.text_hashes(["warm up"])
     NGrams("words", 3).grams(["warm up"])
     filter_ = BloomFilter(100, 2)

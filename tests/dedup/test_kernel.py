@@ -1,4 +1,4 @@
-"""The compiled loops do what the Python and numpy of `dedup.words` and `dedup.minhash` say."""
+"""The compiled loops do what the Python and numpy of `dedup.words` and `dedup.minhash.signatures` say."""
 
 import io
 import json
@@ -14,7 +14,8 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup import minhash, words
+from dedup import words
+from dedup.minhash import signatures
 from tests.shared import SHARED, needs_shared
 
 kernel = pytest.importorskip("dedup.kernel", reason="numba is not installed")
@@ -70,8 +71,8 @@ def test_every_character() -> None:
 
 @given(TEXTS, st.integers(2, 40), st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_signatures(texts: list[str], num_perm: int, seed: int, shingle: int) -> None:
-    compiled = minhash.sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)
-    expected = minhash.reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    compiled = signatures.sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    expected = signatures.reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
     for found, wanted in zip(compiled, expected, strict=True):
         assert found.dtype == wanted.dtype
         assert np.array_equal(found, wanted)
@@ -79,8 +80,8 @@ def test_signatures(texts: list[str], num_perm: int, seed: int, shingle: int) ->
 
 @given(VALID | DIRTY, st.integers(1, 9))
 def test_shingles(text: str, shingle: int) -> None:
-    minima = minhash.reference([text], num_perm=2, shingle=shingle)
-    hashes = minhash.shingle_hashes(text, shingle=shingle)
+    minima = signatures.reference([text], num_perm=2, shingle=shingle)
+    hashes = signatures.shingle_hashes(text, shingle=shingle)
     assert len(hashes) == minima[1][0]
     sketch = MinHash(num_perm=2, seed=1, hashfunc=int)
     sketch.update_batch(hashes.tolist())
@@ -89,14 +90,14 @@ def test_shingles(text: str, shingle: int) -> None:
 
 @given(TEXTS.filter(lambda texts: len(texts) > 1))
 def test_slices_and_chunks(texts: list[str]) -> None:
-    expected = minhash.signatures(texts)
+    expected = signatures.signatures(texts)
     hashes = words.text_hashes(texts)
     whole = pa.array(texts)
     for column in (whole, whole.cast(pa.large_string()), pa.chunked_array([texts[:1], texts[1:]])):
-        assert np.array_equal(minhash.signatures(column), expected)
-        assert np.array_equal(minhash.signatures(column[1:]), expected[1:])
+        assert np.array_equal(signatures.signatures(column), expected)
+        assert np.array_equal(signatures.signatures(column[1:]), expected[1:])
         assert words.text_hashes(column[1:-1]).equals(hashes[1:-1])
-    assert minhash.signatures(pa.chunked_array([], pa.string())).shape == (0, 128)
+    assert signatures.signatures(pa.chunked_array([], pa.string())).shape == (0, 128)
 
 
 def test_invalid_utf8_is_refused() -> None:
@@ -107,7 +108,7 @@ def test_invalid_utf8_is_refused() -> None:
             [None, pa.py_buffer(np.array([0, len(raw)], np.int32).tobytes()), pa.py_buffer(raw)],
         )
         with pytest.raises(ValueError, match="UTF8"):
-            minhash.signatures(column)
+            signatures.signatures(column)
     with pytest.raises(UnicodeEncodeError):
         words.text_hashes(["\ud800"])
 
@@ -125,10 +126,10 @@ def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_numba_everything_is_the_same_and_a_warning_says_so() -> None:
     texts = ["The quick brown fox jumps over", "", "İt’s ½ past 東京"]
     with pytest.warns(UserWarning, match="without numba"):
-        rows, counts = minhash.sketch(texts)
+        rows, counts = signatures.sketch(texts)
     offsets, data = words.utf8(texts)
     expected = kernel.sketch(
-        offsets, data, words.table(), 5, np.uint64(minhash.MULTIPLIER), minhash.permutations(128, 1)
+        offsets, data, words.table(), 5, np.uint64(signatures.MULTIPLIER), signatures.permutations(128, 1)
     )
     assert np.array_equal(rows, expected[0])
     assert np.array_equal(counts, expected[1])
@@ -141,7 +142,7 @@ def test_signatures_of_every_real_post_are_datasketch_s() -> None:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
         texts = [json.loads(line)["selftext"] for line in lines]
     assert len(texts) == 28_594
-    rows, counts = minhash.sketch(texts)
-    expected_rows, expected_counts = minhash.reference(texts)
+    rows, counts = signatures.sketch(texts)
+    expected_rows, expected_counts = signatures.reference(texts)
     assert np.array_equal(rows, expected_rows)
     assert np.array_equal(counts, expected_counts)

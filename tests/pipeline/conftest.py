@@ -6,9 +6,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pipeline import configuration
-from pipeline.corpus import Corpus
-from pipeline.fetch import politeness
-from pipeline.fetch.clock import Clock
+from pipeline.corpus.files import Corpus
+from pipeline.fetch.politeness import pace
+from pipeline.fetch.politeness.turns import Clock
 from tests import s3
 
 
@@ -16,7 +16,7 @@ from tests import s3
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Turns of hosts that know nothing of other tests."""
     clock = Clock(tmp_path / "clock")
-    monkeypatch.setattr(politeness, "CLOCK", clock)
+    monkeypatch.setattr(pace, "CLOCK", clock)
     return clock
 
 

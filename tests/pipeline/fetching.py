@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 from warcio.checker import Checker
 
+from pipeline.corpus.schemas import LINKS, PAGES
 from pipeline.fetch import fetch
+from pipeline.fetch.archives.warc import read_body
 from pipeline.fetch.outcome import REASONS
-from pipeline.fetch.warc import read_body
 from pipeline.settings import Fetch
-from pipeline.tables import LINKS, PAGES
 from tests.web import Server
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lxml import html
 
-from pipeline.page import Page
+from pipeline.extraction.page import Page
 from tests.shared import SHARED
 
 

@@ -14,8 +14,9 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import demo, funnel, status
-from pipeline.corpus import Corpus
+from pipeline import demo, status
+from pipeline.batch import funnel
+from pipeline.corpus.files import Corpus
 from pipeline.demo import plan, web
 from shards.reader import read_documents
 from shards.tokenizer import load

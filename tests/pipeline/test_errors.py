@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline import command, contamination, crawl, status
-from pipeline.corpus import FORMAT
+from pipeline import command, crawl, status
+from pipeline.contamination import __main__ as contamination
+from pipeline.corpus.files import FORMAT
 
 CONTACT = ("--set", "fetch.contact=tests@example.org")
 LINE = json.dumps({"id": "a", "url": "http://example.org/", "score": 5, "subreddit": "s", "created_utc": 1})

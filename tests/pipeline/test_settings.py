@@ -80,7 +80,11 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     broken.write_text("pipeline: [")
     with pytest.raises(UserError, match="broken"):
         configuration.load(broken)
-    for text, said in (("pipeline: 3", "mapping"), ("pipeline: {links: 3}", "pipeline.links"), ("3", "dict")):
+    for text, said in (
+        ("pipeline: 3", "mapping"),
+        ("pipeline: {links: 3}", "pipeline.links"),
+        ("3", "dict"),
+    ):
         broken.write_text(text)
         with pytest.raises(UserError, match=said):
             configuration.load(broken)

@@ -1,0 +1,1 @@
+"""A Bloom filter over 64-bit hashes."""

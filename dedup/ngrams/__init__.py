@@ -1,0 +1,1 @@
+"""n-grams of texts, and their overlap with benchmarks."""

@@ -1,0 +1,1 @@
+"""What a stage stands on: partitions and runs on Dask, documents kept so far, the funnel, progress."""

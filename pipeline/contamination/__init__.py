@@ -1,0 +1,1 @@
+"""Overlap of benchmarks with training documents: scanning, policy, the Bloom filter, results and report."""

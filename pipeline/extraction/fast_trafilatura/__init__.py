@@ -1,0 +1,1 @@
+"""trafilatura's own text, found by a shorter way."""

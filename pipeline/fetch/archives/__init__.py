@@ -1,0 +1,1 @@
+"""WARC files: written by the fetch, and read where others made them."""

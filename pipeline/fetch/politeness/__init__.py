@@ -1,0 +1,1 @@
+"""Whose turn it is to be asked, and how often: robots.txt, spacing, back-off."""

@@ -1,0 +1,1 @@
+"""From submissions to links: URLs, candidates, merging, and the partition of a host."""

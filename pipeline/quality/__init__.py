@@ -1,0 +1,1 @@
+"""Heuristic cleaning of documents."""

@@ -1,0 +1,127 @@
+"""From submissions to links: one row a canonical URL, with all its submissions, its karma and its outcome.
+
+Two pure steps around a shuffle by site: `links.candidates` of any part of the submissions, `links.merge` of
+all candidates of some sites. Their counts are per submission and add up to the submissions that came in.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.batch.stage import (
+    Output,
+    Partition,
+    Run,
+    frame,
+    map_partitions,
+    partitions_for,
+    place,
+    to_arrow,
+    write,
+)
+from pipeline.corpus.partitions import Table
+from pipeline.corpus.schemas import OK
+from pipeline.links import urls
+from pipeline.links.candidates import CANDIDATES, candidates
+from pipeline.links.merge import merge
+from pipeline.links.placing import partition_of
+from pipeline.settings import Links, fingerprint
+
+EARLIER = "earlier"  # marks, among candidates, the pages that committed batches have fetched
+PLACED = CANDIDATES.append(pa.field("place", pa.int64()))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row group of candidates, or a partition of an earlier batch's pages."""
+
+    table: Table
+    number: int
+    row_group: int | None = None
+
+
+def run(run: Run) -> None:
+    """Makes `candidates` and `links`, sites whole in partitions of about `links.rows` links.
+
+    Holds in a worker one partition of candidates and of the pages that earlier batches fetched from the same
+    hosts, about 400 bytes a submission; the shuffle is on the workers' disks.
+    """
+    settings = run.settings.links
+    found = map_partitions(
+        run,
+        "candidates",
+        partial(sift, settings=settings),
+        into="candidates",
+        inputs=[part.checksum for part in run.sealed("submissions").parts],
+        settings=settings.identity(),
+    )
+    earlier = run.corpus.committed()
+    pages = {batch: run.sealed("pages", batch) for batch in earlier}
+    key = fingerprint(
+        ["links", settings.identity(), [part.checksum for part in found.parts]]
+        + [[part.checksum for part in seal.parts] for seal in pages.values()]
+    )
+    pieces = [
+        Piece(run.table("candidates"), number, group)
+        for number, part in enumerate(found.parts)
+        for group in range(part.row_groups)
+    ] + [
+        Piece(run.table("pages", batch), number)
+        for batch, seal in pages.items()
+        for number in range(len(seal.parts))
+    ]
+    partitions = partitions_for(sum(part.facts["eligible"] for part in found.parts), settings.rows)
+    rows = frame(partial(placed, partitions=partitions), pieces, PLACED)
+    hosts = place(rows, "place", partitions)
+    write(run, "links", hosts, partial(gather, settings=settings), into="links", key=key)
+
+
+def placed(piece: Piece, partitions: int) -> pa.Table:
+    """The rows of a piece with the number of the partition of links that their host belongs to."""
+    if piece.row_group is None:
+        pages = piece.table.read(piece.number, ["doc_id", "url", "reason"])
+        pages = pages.filter(pc.equal(pages["reason"], OK))
+        hosts = pa.array([urls.host(url) for url in pages["url"].to_pylist()], pa.string())
+        known = {"link_id": pages["doc_id"], "host": hosts, "reason": pa.repeat(EARLIER, len(pages))}
+        columns = [known.get(field.name, pa.nulls(len(pages), field.type)) for field in CANDIDATES]
+        rows = pa.table(columns, schema=CANDIDATES)
+    else:
+        rows = piece.table.read(piece.number, row_group=piece.row_group)
+    hosts = rows["host"].combine_chunks().dictionary_encode()
+    numbers = [partition_of(host, partitions) for host in hosts.dictionary.to_pylist()]
+    return rows.append_column("place", pa.array(numbers, pa.int64()).take(hosts.indices))
+
+
+def gather(rows: pd.DataFrame, partition: Partition, settings: Links) -> Output:
+    """A partition of links from all candidates of its hosts."""
+    table = to_arrow(rows, CANDIDATES)
+    known = pc.equal(table["reason"], EARLIER)
+    links, counts = merge(table.filter(pc.invert(known)), table.filter(known), settings)
+    return Output(links, {"links": dict(counts)})
+
+
+def sift(partition: Partition, settings: Links) -> Output:
+    """The candidates of a partition of submissions, a row group at a time."""
+    counts: Counter[str] = Counter()
+    eligible = 0
+    target = partition.scratch / "candidates.parquet"
+    with pq.ParquetWriter(target, CANDIDATES, compression="zstd") as writer:
+        for submissions in partition.stream("submissions"):
+            rows, dropped = candidates(submissions, settings)
+            counts.update(dropped)
+            eligible += _eligible(rows, settings)
+            writer.write_table(rows)
+    return Output(target, {"links": dict(counts)}, facts={"eligible": eligible})
+
+
+def _eligible(rows: pa.Table, settings: Links) -> int:
+    """How many rows may become a link: an upper bound that says how many partitions there shall be."""
+    ok = pc.equal(rows["reason"], OK)
+    if settings.karma_rule != "sum":
+        ok = pc.and_(ok, pc.fill_null(pc.greater_equal(rows["score"], settings.min_karma), True))
+    return pc.sum(ok).as_py() or 0

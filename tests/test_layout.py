@@ -1,0 +1,108 @@
+"""The plan of the house: which package may import which, read from the import statements themselves."""
+
+import ast
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("dedup", "pipeline", "shards")
+MAX_LINES = 250
+MAX_LEVELS = 8
+
+GROUND = {"errors", "settings"}
+STORAGE = GROUND | {"corpus"}
+MAY_IMPORT = {  # of `pipeline`; `dedup` and `shards` stand below
+    "errors": set(),
+    "settings": set(),
+    "command": {"errors"},
+    "configuration": GROUND,
+    "corpus": {"errors"},
+    "extraction": GROUND,
+    "links": STORAGE,
+    "batch": STORAGE,
+    "language": STORAGE | {"dedup"},
+    "quality": STORAGE,
+    "fetch": STORAGE | {"links"},
+    "contamination": STORAGE | {"batch", "command", "configuration", "dedup", "shards"},
+    "report": STORAGE | {"batch", "language", "shards"},
+    "demo": STORAGE | {"batch", "links"},
+    "submissions": STORAGE | {"batch", "fetch"},
+    "status": STORAGE | {"batch", "command", "links", "report"},
+    "stages": STORAGE
+    | {"batch", "command", "contamination", "extraction", "fetch", "language", "links", "quality", "report"}
+    | {"submissions", "dedup", "shards"},
+    "crawl": STORAGE | {"batch", "command", "configuration", "demo", "stages"},
+    "dedup": set(),
+    "shards": set(),
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the packages by its dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path, known: Mapping[str, Path]) -> set[str]:
+    """The modules among `known` that a file imports, inside its functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else str(node.module))
+    return found & set(known)
+
+
+def graph() -> dict[str, set[str]]:
+    known = modules()
+    return {name: imports(path, known) - {name} for name, path in known.items()}
+
+
+def package(module: str) -> str:
+    """The package of a module as MAY_IMPORT names it."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "pipeline" and len(parts) > 1 else parts[0]
+
+
+def package_graph() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for module, imported in graph().items():
+        found.setdefault(package(module), set()).update(map(package, imported))
+    return {name: wanted - {name} for name, wanted in found.items() if name != "pipeline"}
+
+
+@pytest.mark.xfail(strict=True, reason="dedup.ngrams.hashing and vocabulary import each other")
+def test_no_module_imports_itself_through_others() -> None:
+    list(TopologicalSorter(graph()).static_order())  # raises CycleError with the circle
+
+
+def test_packages_import_what_stands_below_them() -> None:
+    for name, imported in package_graph().items():
+        assert name in MAY_IMPORT, f"pipeline.{name} has no place in the plan"
+        beyond = imported - MAY_IMPORT[name]
+        assert not beyond, f"{name} may not import {sorted(beyond)}"
+
+
+def test_the_plan_has_few_levels() -> None:
+    plan = package_graph()
+    levels: dict[str, int] = {}
+    for name in TopologicalSorter(plan).static_order():
+        levels[name] = 1 + max((levels[below] for below in plan[name]), default=0)
+    assert max(levels.values()) <= MAX_LEVELS
+
+
+@pytest.mark.xfail(strict=True, reason="three modules are longer")
+def test_modules_are_short() -> None:
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
