@@ -44,7 +44,7 @@ class Pages:
         return pa.Table.from_pylist([row or {} for row in self._rows], schema=PAGES)
 
 
-def answered(
+def response_row(
     response: Response, verdict: Failure, warc: str, stored: tuple[int, int] | None
 ) -> dict[str, Any]:
     """The row of a link that ends with a response. stored: offset and length of its record in `warc`."""
@@ -64,6 +64,6 @@ def answered(
     return row
 
 
-def failed(failure: Failure) -> dict[str, Any]:
+def failure_row(failure: Failure) -> dict[str, Any]:
     """The row of a link that ends without one."""
     return {"reason": failure.reason, "detail": failure.detail}

@@ -27,7 +27,7 @@ from pipeline.settings import Fetch, fingerprint
 logger = logging.getLogger(__name__)
 
 _OVERLOAD = (429, 503)
-_UNTRIED = ("deferred", "host_failing")  # not for the journal: whoever continues has time and patience anew
+_UNTRIED = ("deferred", "host_failing")  # not for the journal: whoever continues has more time
 _HOST_FAILURES = frozenset(
     {"connect_error", "connection_reset", "dns_error", "protocol_error", "timeout", "tls_error"}
 )
@@ -49,7 +49,7 @@ def fetch(
     row for each link in the order of `links`, and the number of links by reason (outcome.REASONS).
 
     A redirect to another host joins that host's queue, with its robots.txt and spacing. Where that belongs to
-    the partition of another process of this machine, both take turns by the machine's `Clock`.
+    the partition of another process of this machine, both take turns by the machine's `TurnTable`.
     Memory: a row for each link, the rules of each host, and about 2 MiB a thread of bodies and records.
     Raises UserError as `agent.check` does, OSError if the WARC cannot be written, and of these
     BlockingIOError if another process is writing it.
@@ -95,7 +95,7 @@ class _Crawl:
             try:
                 target = parse_first(link["raw_url"], link["url"])
             except Failure as failure:
-                self._record(row, pages.failed(failure))
+                self._record(row, pages.failure_row(failure))
                 continue
             visits.append(Visit(row, target, target.origin, seen={target.url}))
         self._schedule.add(visits)
@@ -116,7 +116,7 @@ class _Crawl:
         try:
             while turn := self._schedule.take():
                 host, visit = turn
-                with one_at_a_time.held():
+                with one_at_a_time.working():
                     self._turn(host, visit)
                     self._schedule.release(host)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that called `run`
@@ -132,7 +132,7 @@ class _Crawl:
             elif self._settings.robots and visit.row is not None and visit.target.origin not in host.rules:
                 self._schedule.hold(host, visit)
             elif not host.named and (name := self._client.lookup(visit.target)):
-                self._schedule.wait(host, visit, name, self._client.patience)
+                self._schedule.wait(host, visit, name, self._client.resolve_timeout)
             else:
                 host.named = False  # an answer that expires at once is good for one turn
                 address = self._client.address(visit.target)
@@ -163,7 +163,7 @@ class _Crawl:
         response = self._get(visit)
         with response.body:
             if response.contacted:
-                host.pace.touched(response.touched)
+                host.pace.touched(response.last_sent)
             visit.seconds += response.seconds
             stored = None
             if response.status is not None:
@@ -225,7 +225,7 @@ class _Crawl:
         if reason is None:
             self._schedule.again(visit)
             return
-        row = pages.answered(response, reason, self._name, stored)
+        row = pages.response_row(response, reason, self._name, stored)
         self._end(visit, row | {"seconds": visit.seconds})
 
     def _fail(self, visit: Visit, failure: Failure) -> None:
@@ -233,7 +233,7 @@ class _Crawl:
         if visit.row is None:
             self._schedule.decide(visit.origin, robots.unreachable(failure, redirected=visit.hops > 0))
             return
-        row = pages.failed(failure) | {"final_url": visit.target.url}
+        row = pages.failure_row(failure) | {"final_url": visit.target.url}
         self._end(visit, row | {"seconds": visit.seconds or None})
 
     def _end(self, visit: Visit, row: dict[str, Any]) -> None:

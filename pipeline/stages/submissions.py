@@ -55,7 +55,7 @@ def run(run: Run) -> None:
         if item["path"].startswith(reddit.SCHEME):
             steps = reddit.steps(item["path"], run.settings.reddit)
             with run.progress.stage("reddit", total=len(steps), unit="readings") as progress:
-                reddit.gather(
+                reddit.collect(
                     run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch, progress
                 )
     if archives := archive_stage.paths(run):

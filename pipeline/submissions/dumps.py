@@ -12,7 +12,7 @@ from pipeline.submissions.records import MAX_SCORE, Row, milliseconds, parse
 ORIGIN = "reddit"
 
 
-class _Usual(msgspec.Struct, gc=False):
+class _CommonFields(msgspec.Struct, gc=False):
     """A submission as nearly all are; msgspec skips the other hundred fields without making objects."""
 
     id: str
@@ -32,9 +32,9 @@ def rows(lines: Iterable[bytes | None], counts: Counter[str]) -> Iterator[Row]:
     object), and those of `records.parse`. The types of most lines are known, which makes them cheap; a line
     that does not fit is read again without expectations.
     """
-    decode = msgspec.json.Decoder(_Usual).decode
+    decode = msgspec.json.Decoder(_CommonFields).decode
     for line in lines:
-        usual: _Usual | None
+        usual: _CommonFields | None
         row: Row | str
         try:
             usual = decode(line or b"")

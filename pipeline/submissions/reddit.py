@@ -12,13 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pipeline.batch.progress import StageProgress
 from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
 from pipeline.settings import Fetch, Reddit, Settings, fingerprint
 from pipeline.submissions.records import Row, parse
-from pipeline.submissions.reddit_api import BLOCK, Api, Refused, Trouble
-from pipeline.submissions.reddit_store import Before, Chunk, Stand, Store, before
+from pipeline.submissions.reddit_api import BLOCK, Api, Refused, Unavailable
+from pipeline.submissions.reddit_store import Chunk, EarlierReading, Position, Store, earlier_reading
 
 SCHEME = "reddit:"
 CHECKPOINT = 50 * BLOCK  # ids: about a minute of Reddit's time
@@ -33,7 +35,7 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
     api = Api(settings.reddit, settings.fetch)
     try:
         api.check()
-    except (Trouble, Refused) as error:
+    except (Unavailable, Refused) as error:
         raise UserError(f"Reddit cannot be read ({error}); try again later") from error
     finally:
         api.close()
@@ -62,7 +64,7 @@ def steps(path: str, settings: Reddit) -> list[Step]:
     return found
 
 
-def gather(
+def collect(
     corpus: Corpus,
     batch: str,
     path: str,
@@ -74,13 +76,13 @@ def gather(
 
     Counts, beside the outcomes of `records.parse`: `pending`; `no_submission` (an id that Reddit does not
     know, or whose submission is gone); `other_subreddit`; and one for each listing that failed, under the
-    reason of `Refused` or `Trouble`. Holds the ids of all pending submissions, about 150 bytes each.
+    reason of `Refused` or `Unavailable`. Holds the ids of all pending submissions, about 150 bytes each.
     Raises UserError when Reddit cannot be read on: the same command continues.
     """
     store = Store(corpus, batch)
     if store.complete:
         return
-    reading = _Reading(store, before(corpus), settings, path, progress)
+    reading = _Reading(store, earlier_reading(corpus), settings, path, progress)
     api = Api(settings, fetch)
     try:
         reading.run(api)
@@ -90,7 +92,12 @@ def gather(
 
 class _Reading:
     def __init__(
-        self, store: Store, before: Before, settings: Reddit, path: str, progress: StageProgress | None
+        self,
+        store: Store,
+        before: EarlierReading,
+        settings: Reddit,
+        path: str,
+        progress: StageProgress | None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -102,7 +109,7 @@ class _Reading:
         self._progress = progress
 
     def run(self, api: Api) -> None:
-        step, cursor, self._next = self._store.stand() or Stand(next=self._before.next)
+        step, cursor, self._next = self._store.position() or Position(next=self._before.next)
         for number, part in enumerate(self._steps):
             if number >= step:
                 if part.kind in ("pending", "scan"):
@@ -124,7 +131,7 @@ class _Reading:
                 found = api.listing(step.subreddit, step.kind, step.argument, limit)
             for record in found:
                 self._take(record)
-        except (Refused, Trouble) as error:
+        except (Refused, Unavailable) as error:
             self._count(error.reason)
 
     def _by_ids(self, api: Api, kind: str, step: int, cursor: str | None) -> None:
@@ -149,7 +156,7 @@ class _Reading:
                 if since >= CHECKPOINT:
                     self._commit(step, following)
                     since = 0
-        except (Refused, Trouble) as error:
+        except (Refused, Unavailable) as error:
             raise UserError(
                 f"Reddit cannot be read on ({error}); what was read is kept, the same command continues"
             ) from error
@@ -205,7 +212,7 @@ class _Reading:
         return "all" in names or record["subreddit"].lower() in names
 
     def _commit(self, step: int, cursor: str | None) -> None:
-        self._store.commit(self._chunk, Stand(step, cursor, self._next))
+        self._store.commit(self._chunk, Position(step, cursor, self._next))
         self._chunk = Chunk()
 
 
@@ -214,11 +221,8 @@ def _subreddits(path: str) -> list[str]:
 
 
 def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-    return digits or "0"
+    """An id as Reddit writes it."""
+    return np.base_repr(number, 36).lower()
 
 
 def source(names: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ class Refused(Exception):  # noqa: N818 - of Reddit, not of the program
         self.reason = reason
 
 
-class Trouble(Exception):  # noqa: N818
+class Unavailable(Exception):  # noqa: N818
     """What passes, but did not in `retries` attempts. reason: see `Api`."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -48,7 +48,7 @@ class Api:
     Reads the credentials from the settings, else from PRAW's own places (`praw_client_id` in the environment,
     praw.ini), and keeps them nowhere else. Raises UserError if there are none or they are not accepted;
     Refused("private", "quarantined", "gold_only", "banned", "not_found", "forbidden" or "bad_request"); and
-    Trouble("rate_limited", "server_error", "network_error" or "bad_answer").
+    Unavailable("rate_limited", "server_error", "network_error" or "bad_answer").
     """
 
     def __init__(self, settings: Reddit, fetch: Fetch) -> None:
@@ -113,13 +113,13 @@ class Api:
             try:
                 return request()
             except core.TooManyRequests as error:
-                trouble = Trouble("rate_limited", str(error))
+                trouble = Unavailable("rate_limited", str(error))
                 headers = error.response.headers
                 asked = retry_after(error.retry_after or headers.get("x-ratelimit-reset"))
             except core.ServerError as error:
-                trouble = Trouble("server_error", str(error))
+                trouble = Unavailable("server_error", str(error))
             except core.RequestException as error:
-                trouble = Trouble("network_error", str(error.original_exception))
+                trouble = Unavailable("network_error", str(error.original_exception))
             except (core.OAuthException, core.InvalidToken, core.InsufficientScope) as error:
                 raise _unaccepted(str(error)) from None
             except core.Redirect:  # to the search for a subreddit of that name
@@ -127,11 +127,11 @@ class Api:
             except core.ResponseException as error:
                 if error.response.status_code < 500 and not isinstance(error, core.BadJSON):
                     raise _refusal(error) from None
-                trouble = Trouble("bad_answer", str(error))
+                trouble = Unavailable("bad_answer", str(error))
             except (PRAWException, ValueError, LookupError, TypeError, AttributeError) as error:
                 if error.args == (401,):  # prawcore: a 401 without WWW-Authenticate
                     raise _unaccepted("received 401 HTTP response") from None
-                trouble = Trouble("bad_answer", repr(error))
+                trouble = Unavailable("bad_answer", repr(error))
             if attempt < self._settings.retries:
                 pause = self._settings.backoff * 2**attempt * random.uniform(0.5, 1.0)
                 time.sleep(min(pause if asked is None else max(asked, 1.0), self._settings.max_wait))

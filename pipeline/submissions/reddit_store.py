@@ -32,7 +32,7 @@ class Chunk:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-class Stand(NamedTuple):
+class Position(NamedTuple):
     """Where a reading stands: the step and the id to go on from, and the next id of the scan."""
 
     step: int = 0
@@ -40,7 +40,7 @@ class Stand(NamedTuple):
     next: int | None = None
 
 
-class Before(NamedTuple):
+class EarlierReading(NamedTuple):
     """What an earlier batch left: the next id of the scan, and what was too young (id -> milliseconds)."""
 
     next: int | None
@@ -61,16 +61,16 @@ class Store:
         """Whether the reading came to its end."""
         return self._corpus.exists(f"reddit/{self._batch}/state.json")
 
-    def stand(self) -> Stand | None:
+    def position(self) -> Position | None:
         """Where the reading stood at the last commit; None before the first."""
         if not self._names:
             return None
         state = self._read(self._names[-1])[1]
-        return Stand(state["step"], state["cursor"], state["next"])
+        return Position(state["step"], state["cursor"], state["next"])
 
-    def commit(self, chunk: Chunk, stand: Stand) -> None:
+    def commit(self, chunk: Chunk, position: Position) -> None:
         """Adds a chunk."""
-        state = {**stand._asdict(), "counts": dict(+chunk.counts), "pending": chunk.pending}
+        state = {**position._asdict(), "counts": dict(+chunk.counts), "pending": chunk.pending}
         table = pa.Table.from_batches(batches(chunk.rows, len(chunk.rows) or 1), SUBMISSIONS)
         table = table.replace_schema_metadata({METADATA: json.dumps(state)})
         name = f"{len(self._names):05d}.parquet"
@@ -102,7 +102,7 @@ class Store:
         return table.replace_schema_metadata(), state
 
 
-def before(corpus: Corpus) -> Before:
+def earlier_reading(corpus: Corpus) -> EarlierReading:
     """Where the last committed batch that read Reddit left off. Holds the ids of all that is pending."""
     for batch in reversed(corpus.committed()):
         state = corpus.read_json(f"reddit/{batch}/state.json")
@@ -111,5 +111,5 @@ def before(corpus: Corpus) -> Before:
                 table = pq.read_table(file)
             created = table["created"].cast(pa.int64()).to_pylist()
             pending = zip(table["submission_id"].to_pylist(), created, strict=True)
-            return Before(state["next"], dict(pending))
-    return Before(None, {})
+            return EarlierReading(state["next"], dict(pending))
+    return EarlierReading(None, {})

@@ -8,15 +8,15 @@ from distributed import Client, LocalCluster
 from pipeline import configuration
 from pipeline.corpus.files import Corpus
 from pipeline.fetch.politeness import pace
-from pipeline.fetch.politeness.turns import Clock
+from pipeline.fetch.politeness.turns import TurnTable
 from tests import s3
 
 
 @pytest.fixture(autouse=True)
-def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TurnTable:
     """Turns of hosts that know nothing of other tests."""
-    clock = Clock(tmp_path / "clock")
-    monkeypatch.setattr(pace, "CLOCK", clock)
+    clock = TurnTable(tmp_path / "clock")
+    monkeypatch.setattr(pace, "TURNS", clock)
     return clock
 
 

@@ -131,9 +131,9 @@ def fetch(
 
 def _page(response: Response | Failure, file: WarcFile, name: str) -> dict[str, Any]:
     if isinstance(response, Failure):
-        return pages.failed(response)
+        return pages.failure_row(response)
     with response.body:
-        return pages.answered(response, response.verdict(), name, file.add(response))
+        return pages.response_row(response, response.verdict(), name, file.add(response))
 
 
 def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure:

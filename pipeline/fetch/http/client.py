@@ -18,7 +18,7 @@ from pipeline.fetch.http.guard import Guard
 from pipeline.fetch.http.resolver import Lookup
 from pipeline.fetch.http.response import SPOOL, Response, take
 from pipeline.fetch.http.target import Target
-from pipeline.fetch.http.transport import Budget, Transport, spending
+from pipeline.fetch.http.transport import Budget, Transport, within
 from pipeline.fetch.outcome import Failure
 from pipeline.settings import Fetch
 
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, settings: Fetch, user_agent: str) -> None:
         self._settings = settings
         self._guard = Guard(settings.allow_networks, settings.connect_to, settings.nameservers)
-        self.patience = min(settings.connect_timeout, settings.deadline)  # seconds, with the resolver
+        self.resolve_timeout = min(settings.connect_timeout, settings.deadline)  # seconds, with the resolver
         self._transport = Transport(self._guard)
         self._headers = {
             "User-Agent": user_agent,
@@ -50,14 +50,16 @@ class Client:
     def lookup(self, target: Target) -> Lookup | None:
         """The look-up of the target's name, if there is one to wait for."""
         with contextlib.suppress(Failure):  # `get` will meet it again
-            return self._guard.lookup(self._guard.route(target), self.patience)
+            return self._guard.lookup(self._guard.route(target), self.resolve_timeout)
         return None
 
     def address(self, target: Target) -> str | None:
         """The address that a request would go to; None if it cannot be known, or was given by the user."""
         try:
             route = self._guard.route(target)
-            return None if route.named else str(self._guard.resolve(route, self.patience)[0].address[0])
+            return (
+                None if route.trusted else str(self._guard.resolve(route, self.resolve_timeout)[0].address[0])
+            )
         except Failure:  # `get` will meet it again
             return None
 
@@ -80,8 +82,8 @@ class Client:
         except Failure as failure:
             response.failure = failure
             return response
-        untouched = budget.touched
-        with spending(budget):
+        untouched = budget.last_sent
+        with within(budget):
             try:
                 self._exchange(response, budget, max_bytes, content_types)
             except Failure as failure:
@@ -99,7 +101,7 @@ class Client:
                 "content_type": "unspecified",
             }.get(response.failure.reason, "disconnect")
         response.request, response.peer = budget.request, budget.peer
-        response.touched, response.contacted = budget.touched, budget.touched > untouched
+        response.last_sent, response.contacted = budget.last_sent, budget.last_sent > untouched
         response.seconds = time.monotonic() - started
         return response
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pipeline.fetch import one_at_a_time
-from pipeline.fetch.http.resolver import Endpoint, Lookup, Names
+from pipeline.fetch.http.resolver import Endpoint, Lookup, Resolver
 from pipeline.fetch.http.target import DEFAULT_PORTS, Target
 from pipeline.fetch.outcome import Failure
 
@@ -53,12 +53,12 @@ _SERVICE_PORTS = frozenset(
 
 
 class Route(NamedTuple):
-    """How a host is reached. named: by the user, in `connect_to`, so that its address is not checked."""
+    """How a host is reached. trusted: named by the user in `connect_to`, so its address is not checked."""
 
     scheme: str
     host: str
     port: int
-    named: bool
+    trusted: bool
 
 
 class Guard:
@@ -70,14 +70,14 @@ class Guard:
         connect_to: dict[str, str],
         nameservers: Sequence[str] = (),
     ) -> None:
-        self._names = Names(nameservers)
+        self._resolver = Resolver(nameservers)
         self._allowed = [ipaddress.ip_network(network, strict=False) for network in allow_networks]
         self._routes = {pattern.lower(): _base(base) for pattern, base in connect_to.items()}
         self._refusal = functools.lru_cache(4096)(self._judge)
 
     def close(self) -> None:
         """Ends the look-ups."""
-        self._names.close()
+        self._resolver.close()
 
     def route(self, target: Target) -> Route:
         """The way to a target. Raises Failure("port_refused")."""
@@ -86,11 +86,11 @@ class Guard:
                 return base
         if target.port not in (80, 443) and (target.port < 1024 or target.port in _SERVICE_PORTS):
             raise Failure("port_refused", f"port {target.port}")
-        return Route(target.scheme, target.host, target.port, named=False)
+        return Route(target.scheme, target.host, target.port, trusted=False)
 
     def lookup(self, route: Route, seconds: float) -> Lookup | None:
         """The look-up that `resolve` would wait for; None if it need not, or if `seconds` were not enough."""
-        known = self._names.get(route.host, route.port)
+        known = self._resolver.get(route.host, route.port)
         if not isinstance(known, Lookup):
             return None
         if known.overdue(seconds):
@@ -103,16 +103,16 @@ class Guard:
 
         Raises Failure: "dns_error", "address_refused", or "timeout" after `seconds`.
         """
-        known = self._names.get(route.host, route.port)
+        known = self._resolver.get(route.host, route.port)
         if isinstance(known, Lookup):
             try:
-                with one_at_a_time.away():
+                with one_at_a_time.waiting():
                     known = known.result(timeout=max(seconds, 0.0))
             except TimeoutError:
                 known = self._give_up(route, seconds)
         if isinstance(known, Failure):
             raise Failure(known.reason, known.detail, retry=known.retry)
-        if not route.named:
+        if not route.trusted:
             for endpoint in known:
                 if why := self._refusal(endpoint.address[0]):
                     raise Failure("address_refused", why)
@@ -120,7 +120,7 @@ class Guard:
 
     def _give_up(self, route: Route, seconds: float) -> Failure:
         failure = Failure("timeout", f"no answer to the DNS query in {seconds:.1f} s", retry=True)
-        self._names.give_up(route.host, route.port, failure)
+        self._resolver.give_up(route.host, route.port, failure)
         return failure
 
     def _judge(self, text: str) -> str | None:
@@ -128,7 +128,7 @@ class Guard:
         why = refusal(address)
         if why is None:
             return None
-        candidates = {address, embedded(address) or address}
+        candidates = {address, embedded_ipv4(address) or address}
         if any(c.version == n.version and c in n for c in candidates for n in self._allowed):
             return None
         return f"{address}: {why}"
@@ -136,7 +136,7 @@ class Guard:
 
 def refusal(address: Address) -> str | None:
     """Why an address is not globally routable; None if it is. An embedded IPv4 address decides."""
-    inner = embedded(address)
+    inner = embedded_ipv4(address)
     if inner is not None:
         why = refusal(inner)
         return why and f"carries {inner}, {why}"
@@ -150,7 +150,7 @@ def refusal(address: Address) -> str | None:
     return None if address.is_global else "not globally routable"
 
 
-def embedded(address: Address) -> ipaddress.IPv4Address | None:
+def embedded_ipv4(address: Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address to which traffic for a mapped, NAT64 (RFC 6052) or 6to4 address goes.
 
     The other carriers (IPv4-compatible, IPv4-translated, Teredo, local-use NAT64) are refused whatever they
@@ -170,4 +170,4 @@ def _base(url: str) -> Route:
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError(f"{url!r} is not of the form http://host:port")
-    return Route(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], named=True)
+    return Route(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], trusted=True)

@@ -13,9 +13,9 @@ import dns.resolver
 
 from pipeline.fetch.outcome import Failure
 
-UNKNOWN_AGE = 300.0  # seconds an answer is kept; getaddrinfo does not tell the TTL
-MIN_AGE, MAX_AGE = 30.0, 3600.0  # bounds of a TTL: short ones are for balancing load, or for rebinding
-RETRY_AGE = 1.0  # of a failure that passes
+DEFAULT_TTL = 300.0  # seconds an answer is kept; getaddrinfo does not tell the TTL
+MIN_TTL, MAX_TTL = 30.0, 3600.0  # bounds of a TTL: short ones are for balancing load, or for rebinding
+FAILURE_TTL = 1.0  # of a failure that passes
 LIFETIME = 8.0  # seconds for a query, retransmissions included
 THREADS = 32  # look-ups at a time
 CACHED = 50_000  # names, about 500 bytes each
@@ -44,11 +44,11 @@ class Lookup(Future[Found]):
     started: float | None = None  # on the monotonic clock; None while all threads are busy with others
 
     def overdue(self, seconds: float) -> bool:
-        """Whether the answer has been waited for that long. Waiting for a thread does not count."""
+        """Whether the answer has taken that long. Time spent in the queue for a thread does not count."""
         return self.started is not None and time.monotonic() - self.started >= seconds
 
 
-class Names:
+class Resolver:
     """Looks names up, several at a time, and keeps what it found. Safe to use from many threads.
 
     servers: addresses of recursive name servers, with a port where it is not 53. None: the system's way, with
@@ -85,7 +85,7 @@ class Names:
 
     def give_up(self, host: str, port: int, failure: Failure) -> None:
         """Takes `failure` for the answer, for a while; the next to ask starts anew."""
-        self._keep((host, port), Answer(failure, RETRY_AGE))
+        self._keep((host, port), Answer(failure, FAILURE_TTL))
 
     def _answer(self, key: tuple[str, int], lookup: Lookup) -> None:
         lookup.started = time.monotonic()
@@ -117,7 +117,7 @@ class Names:
         except (OSError, ValueError) as error:  # ValueError: a label that is empty or too long
             return _failed(f"{host}: {error}")
         endpoints = [Endpoint(family, address) for family, _, _, _, address in found]
-        return Answer(endpoints, UNKNOWN_AGE) if endpoints else _failed(f"{host}: no address")
+        return Answer(endpoints, DEFAULT_TTL) if endpoints else _failed(f"{host}: no address")
 
     def _ask(self, resolver: dns.resolver.Resolver, host: str, port: int) -> Answer:
         try:
@@ -134,12 +134,12 @@ class Names:
             Endpoint(socket.AddressFamily(family), (address, port))
             for address, family in answers.addresses_and_families()
         ]
-        return Answer(endpoints, min(max(min(ttls, default=0), MIN_AGE), MAX_AGE))
+        return Answer(endpoints, min(max(min(ttls, default=0), MIN_TTL), MAX_TTL))
 
 
 def _failed(detail: str, *, again: bool = False) -> Answer:
     failure = Failure("dns_error", " ".join(detail.split())[:300], retry=again)
-    return Answer(failure, RETRY_AGE if again else UNKNOWN_AGE)
+    return Answer(failure, FAILURE_TTL if again else DEFAULT_TTL)
 
 
 def _server(text: str) -> dns.nameserver.Nameserver:

@@ -50,7 +50,7 @@ class Response:
     )
     failure: Failure | None = None
     seconds: float = 0.0
-    touched: float = 0.0  # time.monotonic() when the server last heard from us
+    last_sent: float = 0.0  # time.monotonic() when the server last heard from us
     contacted: bool = False
 
     def verdict(self) -> Failure:

@@ -45,7 +45,7 @@ class Budget:
     read_wait: float
     bytes_left: int = HEAD_BYTES
     overrun: str = "headers_too_large"  # the reason when the bytes are spent
-    touched: float = field(default_factory=time.monotonic)  # when the server last heard from us
+    last_sent: float = field(default_factory=time.monotonic)  # when the server last heard from us
     request: bytes = b""  # as sent
     peer: str | None = None  # the address connected to
 
@@ -72,7 +72,7 @@ _budget: ContextVar[Budget] = ContextVar("budget")
 
 
 @contextlib.contextmanager
-def spending(budget: Budget) -> Iterator[Budget]:
+def within(budget: Budget) -> Iterator[Budget]:
     """Makes `budget` that of every socket operation of this thread."""
     token = _budget.set(budget)
     try:
@@ -91,7 +91,7 @@ class _Bounded(socket.socket):
                 count = super().recv_into(*args, **kwargs)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 self.settimeout(limit)
-                with one_at_a_time.away():
+                with one_at_a_time.waiting():
                     count = super().recv_into(*args, **kwargs)
         except TimeoutError:
             budget.wait(0)
@@ -107,14 +107,14 @@ class _Bounded(socket.socket):
         budget = _budget.get()
         self.settimeout(budget.wait(budget.read_wait))
         try:
-            with one_at_a_time.away() if len(data) > AT_ONCE else contextlib.nullcontext():
+            with one_at_a_time.waiting() if len(data) > AT_ONCE else contextlib.nullcontext():
                 super().sendall(data, flags)
         except TimeoutError:
             raise Failure("timeout", "the server does not take the request") from None
         except OSError as error:
             raise Failure("connection_reset", str(error), retry=True) from error
         finally:
-            budget.touched = time.monotonic()
+            budget.last_sent = time.monotonic()
         budget.request += bytes(data)
         with contextlib.suppress(OSError):
             budget.peer = str(self.getpeername()[0])
@@ -136,14 +136,14 @@ def _connect(guard: Guard) -> socket.socket:
         connection.settimeout(left)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with one_at_a_time.away():
+            with one_at_a_time.waiting():
                 connection.connect(address)
         except OSError as error:
             connection.close()
             problem = f"{address[0]} port {address[1]}: {error}"
             continue
         finally:
-            budget.touched = time.monotonic()
+            budget.last_sent = time.monotonic()
         connection.settimeout(budget.wait(budget.connect_wait))  # for the TLS handshake
         return connection
     raise Failure("connect_error", problem, retry=True)
@@ -167,7 +167,7 @@ class Transport(HTTPAdapter):
 
         class Tls(HTTPSConnection):
             def connect(self) -> None:
-                with one_at_a_time.away():
+                with one_at_a_time.waiting():
                     super().connect()
 
             def _new_conn(self) -> socket.socket:

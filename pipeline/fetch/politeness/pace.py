@@ -1,23 +1,23 @@
 """How often a host is asked: spacing, crawl-delay, Retry-After, back-off, and when it is left alone.
 
-A host is a name, whatever the scheme and port; many may share an address. Spacing is counted from when the
-last request had been sent, so that the host sees it too. Turns are taken from the `Clock` that all processes
-of a machine share. Nothing here makes a host faster again within a partition.
+A host is a name, whatever the scheme and port; many may share an address. Spacing is counted from the end
+of sending, so that the host sees it too. Turns come from the `TurnTable` that all processes of a machine
+share. Nothing here makes a host faster again within a partition.
 """
 
 import random
 import threading
 import time
 
-from pipeline.fetch.politeness.turns import Clock, Manners
+from pipeline.fetch.politeness.turns import Limits, TurnTable
 from pipeline.settings import Fetch
 
 POLL = 0.1  # seconds between two looks whether others have finished their requests
 
-CLOCK = Clock()
+TURNS = TurnTable()
 
 
-class Waiting:
+class AddressQueue:
     """When those who wait for a name shall come back, one after another. Safe to use from many threads."""
 
     _SWEEP = 100_000  # names, about 100 bytes each
@@ -26,7 +26,7 @@ class Waiting:
         self._next: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def line_up(self, name: str, gap: float, earliest: float) -> float:
+    def join(self, name: str, gap: float, earliest: float) -> float:
         """A place behind the others, and not before `earliest`."""
         with self._lock:
             if len(self._next) > self._SWEEP:
@@ -36,7 +36,7 @@ class Waiting:
             return place
 
 
-WAITING = Waiting()
+ADDRESS_QUEUE = AddressQueue()
 
 
 class Pace:
@@ -58,32 +58,32 @@ class Pace:
 
     def due(self) -> float:
         """When the next request may start (`time.monotonic()`)."""
-        return max(CLOCK.due(self.host), self._place)
+        return max(TURNS.due(self.host), self._place)
 
     def claim(self, now: float, address: str | None) -> bool:
         """Takes the turn for a request to an address (None: not known) that starts now, if it is due.
 
         `leave` it, with the same address, when the request is over.
         """
-        wanted = {self.host: Manners(self._gap, 1)}
+        wanted = {self.host: Limits(self._gap, 1)}
         if address is not None:
             limit = self._settings.address_connections
-            wanted[_as_name(address)] = Manners(self._settings.address_spacing, limit)
-        late = CLOCK.claim(now, wanted)
+            wanted[_as_name(address)] = Limits(self._settings.address_spacing, limit)
+        late = TURNS.claim(now, wanted)
         if late is None:
             self._place = 0.0
         elif late != self.host:
-            self._place = self._line_up(late, now)
-        elif CLOCK.due(self.host) <= now:  # a request of another process, or partition, is on its way
+            self._place = self._join_queue(late, now)
+        elif TURNS.due(self.host) <= now:  # a request of another process, or partition, is on its way
             self._place = now + POLL
         return late is None
 
-    def _line_up(self, address: str, now: float) -> float:
+    def _join_queue(self, address: str, now: float) -> float:
         """When to come back for an address: behind the others of this process who wait for it."""
-        due, gap = CLOCK.due(address), self._settings.address_spacing or POLL
+        due, gap = TURNS.due(address), self._settings.address_spacing or POLL
         if self._place and due > now:  # first in the line, and a little too early
             return due
-        return WAITING.line_up(address, gap, now + gap if due <= now else due)
+        return ADDRESS_QUEUE.join(address, gap, now + gap if due <= now else due)
 
     def touched(self, when: float) -> None:
         """The host, and its address, last heard from us at `when`."""
@@ -94,7 +94,7 @@ class Pace:
         gaps = {self.host: self._gap}
         if address is not None:
             gaps[_as_name(address)] = self._settings.address_spacing
-        CLOCK.leave(gaps, self._touched)
+        TURNS.leave(gaps, self._touched)
 
     def crawl_delay(self, seconds: float) -> None:
         """robots.txt asks for this spacing; a host that asks for more than `max_crawl_delay` gets that."""
@@ -113,7 +113,7 @@ class Pace:
         """
         if asked is None:
             asked = self._settings.backoff * 2**attempt * self._random.uniform(0.5, 1.0)
-        CLOCK.delay(self.host, time.monotonic() + min(asked, self._settings.max_retry_after))
+        TURNS.delay(self.host, time.monotonic() + min(asked, self._settings.max_retry_after))
 
 
 def _as_name(address: str) -> str:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from pipeline.errors import blaming
 
-PATIENCE = 10.0  # seconds by which a turn may be late before others may come with a smaller spacing
+GRACE = 10.0  # seconds by which a turn may be late before others may come with a smaller spacing
 RESTART = 60.0  # seconds that two reckonings of when the machine was started may differ
 _ENTRY = struct.Struct("=8sddd")  # hash of the name, next turn, largest spacing, until when that is kept
 _BUCKET = 16 * _ENTRY.size
@@ -35,14 +35,14 @@ _SIZE = _TABLE + _BUCKETS * _BUCKET
 _TURNS = 1 << 62  # beyond the file: the bytes that are locked while a request is on its way
 
 
-class Manners(NamedTuple):
+class Limits(NamedTuple):
     """How a name is to be asked."""
 
     gap: float  # seconds between two requests
     limit: int  # requests on their way at a time
 
 
-class _Spot(NamedTuple):
+class _Slot(NamedTuple):
     """What stands for a name."""
 
     key: bytes
@@ -50,7 +50,7 @@ class _Spot(NamedTuple):
     turns: int  # offset of the first of a million bytes to lock
 
 
-class Clock:
+class TurnTable:
     """Turns of hosts and addresses, in seconds of `time.monotonic()`, which all processes of a machine share.
 
     Two that ask a name with different spacings both keep the larger one, as long as both ask. Thread-safe.
@@ -67,7 +67,7 @@ class Clock:
         """The next time for a host or address; in the past if it may be asked now. Takes no lock."""
         return self._read(name)[1]
 
-    def claim(self, now: float, wanted: Mapping[str, Manners]) -> str | None:
+    def claim(self, now: float, wanted: Mapping[str, Limits]) -> str | None:
         """Takes turns of some names, all or none: returns the first one that has to wait, if any.
 
         `leave` them when the request is over.
@@ -86,7 +86,7 @@ class Clock:
             for name, (own, _) in wanted.items():
                 place, _, gap, until = self._read(name)  # once more: two new names may share a bucket
                 if own >= gap or until < now:
-                    gap, until = own, now + own + PATIENCE
+                    gap, until = own, now + own + GRACE
                 self._write(name, place, now + gap, gap, until)
         return None
 
@@ -96,7 +96,7 @@ class Clock:
             for name, gap in gaps.items():
                 place, due, known, until = self._read(name)
                 if gap > known:
-                    known, until = gap, touched + gap + PATIENCE
+                    known, until = gap, touched + gap + GRACE
                 self._write(name, place, max(due, touched + known), known, until)
             self._end(gaps)
 
@@ -111,7 +111,7 @@ class Clock:
 
         A bucket whose names all have a turn to come gives the negative of the place of the first of them.
         """
-        key, bucket, _ = _spot(name)
+        key, bucket, _ = _slot(name)
         place = self._table.find(key, bucket, bucket + _BUCKET)
         if place >= 0 and (place - bucket) % _ENTRY.size == 0:
             return place, *_ENTRY.unpack_from(self._table, place)[1:]
@@ -121,11 +121,11 @@ class Clock:
         return (-place if due > time.monotonic() else place), 0.0, 0.0, 0.0
 
     def _write(self, name: str, place: int, *times: float) -> None:
-        _ENTRY.pack_into(self._table, abs(place), _spot(name).key, *times)
+        _ENTRY.pack_into(self._table, abs(place), _slot(name).key, *times)
 
     def _start(self, name: str, limit: int) -> bool:
         """Takes one of the `limit` bytes that stand for requests on their way to a name."""
-        turns, first = self._asked[name], _spot(name).turns
+        turns, first = self._asked[name], _slot(name).turns
         for number in range(limit):
             if number not in turns:
                 with contextlib.suppress(BlockingIOError, PermissionError):  # another process has it
@@ -137,14 +137,14 @@ class Clock:
     def _end(self, names: Iterable[str]) -> None:
         for name in names:
             number = self._asked[name].pop()
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _spot(name).turns + number)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _slot(name).turns + number)
             if not self._asked[name]:
                 del self._asked[name]
 
     @contextlib.contextmanager
     def _locked(self, names: Iterable[str]) -> Iterator[None]:
         """Keeps others from the buckets of some names. The order of the locks is the same everywhere."""
-        buckets = sorted({_spot(name).bucket for name in names})
+        buckets = sorted({_slot(name).bucket for name in names})
         with self._lock:
             for bucket in buckets:
                 fcntl.lockf(self._file, fcntl.LOCK_EX, _BUCKET, bucket)
@@ -176,7 +176,7 @@ class Clock:
 
 
 @lru_cache(1 << 14)
-def _spot(name: str) -> _Spot:
+def _slot(name: str) -> _Slot:
     key = hashlib.blake2b(name.encode(), digest_size=8).digest()
     bucket = _TABLE + int.from_bytes(key[:2]) % _BUCKETS * _BUCKET
-    return _Spot(key, bucket, _TURNS + (int.from_bytes(key[:5]) << 20))
+    return _Slot(key, bucket, _TURNS + (int.from_bytes(key[:5]) << 20))

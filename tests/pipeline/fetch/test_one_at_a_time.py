@@ -21,9 +21,9 @@ def test_one_works_at_a_time() -> None:
 
     def work(number: int) -> None:
         for _ in range(200):
-            with one_at_a_time.held():
+            with one_at_a_time.working():
                 note(number)
-                with one_at_a_time.away():
+                with one_at_a_time.waiting():
                     time.sleep(0)
                 note(number)
 
@@ -37,27 +37,27 @@ def test_who_waits_lets_others_work() -> None:
     came = threading.Event()
 
     def other() -> None:
-        with one_at_a_time.held():
+        with one_at_a_time.working():
             came.set()
 
     thread = threading.Thread(target=other)
-    with one_at_a_time.held():
+    with one_at_a_time.working():
         thread.start()
         assert not came.wait(0.2)
-        with one_at_a_time.away():
+        with one_at_a_time.waiting():
             assert came.wait(10)
-            with one_at_a_time.away():  # twice is once
+            with one_at_a_time.waiting():  # twice is once
                 pass
     thread.join()
 
 
 def test_it_is_given_back_whatever_happens() -> None:
-    with pytest.raises(KeyError), one_at_a_time.held():
+    with pytest.raises(KeyError), one_at_a_time.working():
         raise KeyError
-    with pytest.raises(KeyError), one_at_a_time.held(), one_at_a_time.away():
+    with pytest.raises(KeyError), one_at_a_time.working(), one_at_a_time.waiting():
         raise KeyError
-    with one_at_a_time.held(), one_at_a_time.away():
+    with one_at_a_time.working(), one_at_a_time.waiting():
         pass
-    with one_at_a_time.away():  # of nobody's
+    with one_at_a_time.waiting():  # of nobody's
         pass
-    assert not one_at_a_time._baton.locked()
+    assert not one_at_a_time._turn.locked()

@@ -82,11 +82,11 @@ def settings(**changes: Any) -> Reddit:
     return Reddit(**{"site": "tests", "retries": 2, "listings": ["new"], "time_filters": []} | changes)
 
 
-def gather(
+def collect(
     corpus: Corpus, batch: str = "b", path: str = PATH, **changes: Any
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Reads, and commits the batch; returns rows and counts."""
-    reddit.gather(corpus, batch, path, settings(**changes), FETCH)
+    reddit.collect(corpus, batch, path, settings(**changes), FETCH)
     counts: Counter[str] = Counter()
     rows = [row for table in Store(corpus, batch).chunks(counts) for row in table.to_pylist()]
     sequence = len(corpus.committed()) + 1
@@ -106,7 +106,7 @@ def test_real_objects_by_listing_and_by_scan(api: web.Reddit, corpus: Corpus) ->
     stream = zstandard.ZstdDecompressor().stream_reader(path.read_bytes(), read_across_frames=True)
     objects = [json.loads(line) for line in io.TextIOWrapper(stream, encoding="utf-8")]
     api.add(found for found in objects if found["id"].isalnum() and found["id"].isascii())
-    rows, counts = gather(corpus, path="reddit:askreddit", listings=["new", "top"], time_filters=["all"])
+    rows, counts = collect(corpus, path="reddit:askreddit", listings=["new", "top"], time_filters=["all"])
     of_it = [
         found for found in api.submissions.values() if str(found.get("subreddit")).lower() == "askreddit"
     ]
@@ -123,7 +123,7 @@ def test_real_objects_by_listing_and_by_scan(api: web.Reddit, corpus: Corpus) ->
         expected[row if isinstance(row, str) else "ok"] += 1
         if not isinstance(row, str):
             wanted.append((row.submission_id, row.url, row.score, row.subreddit, row.is_self))
-    rows, counts = gather(corpus, "scan", path="reddit:all", scan=f"{first}-{last}")
+    rows, counts = collect(corpus, "scan", path="reddit:all", scan=f"{first}-{last}")
     assert counts == dict(+expected)
     columns = ("submission_id", "url", "score", "subreddit", "is_self")
     assert [tuple(row[name] for name in columns) for row in rows] == wanted
@@ -132,7 +132,7 @@ def test_real_objects_by_listing_and_by_scan(api: web.Reddit, corpus: Corpus) ->
 
 def test_every_listing_and_search_is_read_to_its_end(api: web.Reddit, corpus: Corpus) -> None:
     api.add(submission(number) for number in range(1, 251))
-    rows, counts = gather(
+    rows, counts = collect(
         corpus, listings=["new", "hot", "top"], time_filters=["day", "all"], search=["a query"]
     )
     assert counts == {"ok": 5 * 250}
@@ -145,22 +145,22 @@ def test_every_listing_and_search_is_read_to_its_end(api: web.Reddit, corpus: Co
 def test_a_scan_reads_every_id_and_goes_on_from_batch_to_batch(api: web.Reddit, corpus: Corpus) -> None:
     api.add(submission(number) for number in range(1000, 1500) if number % 7)
     api.submissions[reddit._base36(1100)]["subreddit"] = "other"
-    rows, counts = gather(corpus, scan="rs-")  # 1000
+    rows, counts = collect(corpus, scan="rs-")  # 1000
     expected = [n for n in range(1000, 1500) if n % 7 and n != 1100]
     assert ids(rows) == expected
     assert counts == {"ok": len(expected), "other_subreddit": 1, "no_submission": 72}
     api.add(submission(number) for number in range(1500, 1600))
-    rows, counts = gather(corpus, "c", scan="rs-")
+    rows, counts = collect(corpus, "c", scan="rs-")
     assert ids(rows) == list(range(1500, 1600))
-    rows, counts = gather(corpus, "d", scan="rs-rt")  # an explicit range is read whenever it is asked for
+    rows, counts = collect(corpus, "d", scan="rs-rt")  # an explicit range is read whenever it is asked for
     assert ids(rows) == [1000]
-    assert gather(corpus, "e", scan="rs-") == ([], {})  # and does not turn the open one back
+    assert collect(corpus, "e", scan="rs-") == ([], {})  # and does not turn the open one back
 
 
 def test_an_open_scan_stops_at_what_is_young(api: web.Reddit, corpus: Corpus) -> None:
     now = time.time()
     api.add(submission(1000 + n, created_utc=now - 100 * 3600 + n * 600) for n in range(600))
-    rows, counts = gather(corpus, scan="rs-")
+    rows, counts = collect(corpus, scan="rs-")
     assert ids(rows) == list(range(1000, 1300))  # 52 hours, in whole requests
     assert counts == {"ok": 300}
     assert sum(len(asked["id"].split(",")) for asked in api.asked("/api/info")) == 400
@@ -169,7 +169,7 @@ def test_an_open_scan_stops_at_what_is_young(api: web.Reddit, corpus: Corpus) ->
 def test_what_is_young_waits_until_its_score_has_settled(api: web.Reddit, corpus: Corpus) -> None:
     now = time.time()
     api.add(submission(1000 + n, created_utc=now - n * 3600, score=1) for n in range(96))
-    rows, counts = gather(corpus)
+    rows, counts = collect(corpus)
     assert counts == {"ok": 48, "pending": 48}
     assert ids(rows) == list(range(1095, 1047, -1))
     for found in list(api.submissions.values())[:48]:
@@ -180,13 +180,13 @@ def test_what_is_young_waits_until_its_score_has_settled(api: web.Reddit, corpus
     table = pq.read_table(aged)
     moved = [time_ - 24 * 3600 * 1000 for time_ in table["created"].cast(pa.int64()).to_pylist()]
     pq.write_table(table.set_column(1, "created", pa.array(moved, TIME)), aged)
-    rows, counts = gather(corpus, "c", path="reddit:empty")
+    rows, counts = collect(corpus, "c", path="reddit:empty")
     assert counts == {"ok": 23, "no_submission": 1}
     assert ids(rows) == list(range(1024, 1047))
     assert {row["score"] for row in rows} == {1000}
-    rows, counts = gather(corpus, "d", path="reddit:empty", mature_after=0.0)
+    rows, counts = collect(corpus, "d", path="reddit:empty", mature_after=0.0)
     assert ids(rows) == list(range(1000, 1024))
-    assert gather(corpus, "e", path="reddit:empty", mature_after=0.0) == ([], {})
+    assert collect(corpus, "e", path="reddit:empty", mature_after=0.0) == ([], {})
 
 
 @pytest.mark.parametrize("stop", range(1, 5))
@@ -203,10 +203,10 @@ def test_an_interrupted_reading_goes_on_at_its_cursor(
 
     api.answer = failing  # type: ignore[method-assign]
     with pytest.raises(UserError, match=r"server_error.*the same command continues"):
-        gather(corpus, scan="rs-10r", retries=0)
+        collect(corpus, scan="rs-10r", retries=0)
     api.answer = answer  # type: ignore[method-assign]
     api.log.clear()
-    rows, counts = gather(corpus, scan="rs-10r")
+    rows, counts = collect(corpus, scan="rs-10r")
     assert ids(rows) == list(range(1000, 1324))
     assert counts == {"ok": 324}
     assert api.asked("/api/info")[0]["id"].startswith(f"t3_{reddit._base36(1000 + (stop - 1) // 2 * 200)}")
@@ -240,7 +240,7 @@ def test_a_refusal_costs_its_listing_and_is_counted(
 ) -> None:
     api.add(submission(number) for number in range(1, 4))
     api.refused["/r/bad/"] = answer
-    _, counts = gather(corpus, path="reddit:bad,news", retries=1)
+    _, counts = collect(corpus, path="reddit:bad,news", retries=1)
     assert counts == {reason: 1, "ok": 3}
 
 
@@ -255,7 +255,7 @@ def test_passing_trouble_costs_nothing(api: web.Reddit, corpus: Corpus, sleeps: 
     ]
     listing = "/r/news/new"
     api.scripted[listing] = [api.answer(listing, {"limit": "100"}), *trouble]
-    rows, counts = gather(corpus, backoff=0.01, retries=3)
+    rows, counts = collect(corpus, backoff=0.01, retries=3)
     assert counts == {"ok": 200}
     assert len(set(ids(rows))) == 200
     assert 7.0 in sleeps
@@ -265,7 +265,7 @@ def test_passing_trouble_costs_nothing(api: web.Reddit, corpus: Corpus, sleeps: 
 def test_the_rate_limit_of_the_headers_is_kept(api: web.Reddit, corpus: Corpus, sleeps: list[float]) -> None:
     api.add(submission(number) for number in range(1, 401))
     api.remaining, api.reset = 2, 42
-    assert gather(corpus)[1] == {"ok": 400}
+    assert collect(corpus)[1] == {"ok": 400}
     assert any(41 < pause <= 42 for pause in sleeps)
 
 
@@ -273,7 +273,7 @@ def test_a_token_that_ends_is_renewed(api: web.Reddit, corpus: Corpus) -> None:
     api.add(submission(number) for number in range(1, 201))
     ended = web.error(401, www_authenticate='Bearer realm="reddit", error="invalid_token"')
     api.scripted["/r/news/new"] = [ended]
-    assert gather(corpus)[1] == {"ok": 200}
+    assert collect(corpus)[1] == {"ok": 200}
     assert api.tokens == 2
 
 
@@ -283,7 +283,7 @@ def test_a_suspended_account_ends_the_run_in_one_line(
 ) -> None:
     api.refused["/"] = web.error(401, **headers)
     with pytest.raises(UserError, match=r"does not accept the credentials.*suspended") as caught:
-        gather(corpus)
+        collect(corpus)
     assert "\n" not in str(caught.value)
     assert not corpus.exists("reddit/b/state.json")
 

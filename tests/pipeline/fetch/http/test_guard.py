@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.fetch.http.guard import Guard, refusal
-from pipeline.fetch.http.resolver import Names
+from pipeline.fetch.http.resolver import Resolver
 from pipeline.fetch.http.target import parse
 from pipeline.fetch.outcome import Failure
 from tests.pipeline.fetching import crawl, settings
@@ -156,7 +156,7 @@ def test_a_name_server_that_rebinds(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             "127.0.0.2": "ok",
         }
         assert resolver.asked.count("rebind.example") == 1  # for robots.txt and for the page
-        monkeypatch.setattr("pipeline.fetch.http.resolver.MIN_AGE", 0.0)
+        monkeypatch.setattr("pipeline.fetch.http.resolver.MIN_TTL", 0.0)
         urls = [f"http://rebind.example:{server.port}/{n}" for n in range(3)]
         (tmp_path / "again").mkdir()
         rows = crawl(urls, options, tmp_path / "again")
@@ -167,7 +167,7 @@ def test_a_name_server_that_rebinds(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(("ttl", "age"), [(0, 30.0), (60, 60.0), (86_400, 3600.0)])
 def test_the_ttl_is_bounded(ttl: int, age: float) -> None:
     with dns.NameServer({"a.example": [["8.8.8.8", "2001:4860::1"]]}, ttl).running() as resolver:
-        names = Names([resolver.address])
+        names = Resolver([resolver.address])
         found, kept = names._lookup("a.example", 80)
         names.close()
     assert kept == age

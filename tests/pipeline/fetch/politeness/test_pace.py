@@ -1,4 +1,4 @@
-"""Manners, proved from the server's own log."""
+"""Politeness, proved from the server's own log."""
 
 import itertools
 import json
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.fetch.politeness.pace import Pace, Waiting
+from pipeline.fetch.politeness.pace import AddressQueue, Pace
 from pipeline.fetch.politeness.retry_after import retry_after
-from pipeline.fetch.politeness.turns import Clock
+from pipeline.fetch.politeness.turns import TurnTable
 from tests.pipeline.fetching import crawl, settings
 from tests.web import FAULTS, Page, Server, dns, flaky, page
 
@@ -141,10 +141,10 @@ def test_retry_after_forms(header: str | None, seconds: float | None) -> None:
 
 
 def test_who_waits_comes_back_one_after_another() -> None:
-    waiting = Waiting()
-    assert [waiting.line_up("a", 0.5, 11.0) for _ in range(3)] == [11.0, 11.5, 12.0]
-    assert waiting.line_up("b", 0.5, 11.0) == 11.0
-    assert waiting.line_up("a", 0.5, 20.0) == 20.0
+    waiting = AddressQueue()
+    assert [waiting.join("a", 0.5, 11.0) for _ in range(3)] == [11.0, 11.5, 12.0]
+    assert waiting.join("b", 0.5, 11.0) == 11.0
+    assert waiting.join("a", 0.5, 20.0) == 20.0
 
 
 def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path) -> None:
         assert (times[-1] - times[0]) >= (2 * count - 1) * spacing - SLACK
 
 
-def test_an_address_has_few_connections_at_a_time(tmp_path: Path, clock: Clock) -> None:
+def test_an_address_has_few_connections_at_a_time(tmp_path: Path, clock: TurnTable) -> None:
     """Twelve hosts on one address that takes its time."""
     names: dict[str, list[list[str] | None]] = {f"h{n}.shared.example": [["127.0.0.1"]] for n in range(12)}
     lock = threading.Lock()

@@ -14,13 +14,13 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.fetch.politeness import turns as module
-from pipeline.fetch.politeness.turns import Clock, Manners
+from pipeline.fetch.politeness.turns import Limits, TurnTable
 
 GAP, LIMIT = 0.02, 2
 
 
-def test_turns_are_taken_together_and_never_too_early(clock: Clock) -> None:
-    one = Manners(1.0, 1)
+def test_turns_are_taken_together_and_never_too_early(clock: TurnTable) -> None:
+    one = Limits(1.0, 1)
     assert clock.claim(10.0, {"a": one}) is None
     assert clock.claim(10.5, {"a": one}) == "a"  # too early
     assert clock.due("a") == 11.0
@@ -33,68 +33,68 @@ def test_turns_are_taken_together_and_never_too_early(clock: Clock) -> None:
     assert clock.claim(11.2, {"c": one, "a": one}) is None
 
 
-def test_as_many_at_a_time_as_the_limit_says(clock: Clock) -> None:
-    three = {"a": Manners(0.0, 3)}
+def test_as_many_at_a_time_as_the_limit_says(clock: TurnTable) -> None:
+    three = {"a": Limits(0.0, 3)}
     assert [clock.claim(float(n), three) for n in range(4)] == [None, None, None, "a"]
     clock.leave({"a": 0.0}, 0.0)
     assert clock.claim(5.0, three) is None
 
 
 def test_the_spacing_of_others_is_kept_while_they_ask(tmp_path: Path) -> None:
-    slow, quick = Clock(tmp_path / "clock"), Clock(tmp_path / "clock")
-    assert slow.claim(100.0, {"a": Manners(5.0, 9)}) is None
-    assert quick.claim(104.9, {"a": Manners(1.0, 9)}) == "a"
-    assert quick.claim(105.0, {"a": Manners(1.0, 9)}) is None
+    slow, quick = TurnTable(tmp_path / "clock"), TurnTable(tmp_path / "clock")
+    assert slow.claim(100.0, {"a": Limits(5.0, 9)}) is None
+    assert quick.claim(104.9, {"a": Limits(1.0, 9)}) == "a"
+    assert quick.claim(105.0, {"a": Limits(1.0, 9)}) is None
     assert quick.due("a") == 110.0
     quick.leave({"a": 1.0}, 105.5)
     assert quick.due("a") == 110.5
-    late = 110.5 + module.PATIENCE
-    assert quick.claim(late, {"a": Manners(1.0, 9)}) is None
+    late = 110.5 + module.GRACE
+    assert quick.claim(late, {"a": Limits(1.0, 9)}) is None
     assert quick.due("a") == late + 1.0
 
 
 def test_a_bucket_that_is_full_makes_wait_and_forgets_nobody(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: TurnTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spot = module._spot
-    monkeypatch.setattr(module, "_spot", lambda name: spot(name)._replace(bucket=module._TABLE))
+    spot = module._slot
+    monkeypatch.setattr(module, "_slot", lambda name: spot(name)._replace(bucket=module._TABLE))
     now = time.monotonic()
     names = [f"h{n}" for n in range(16)]
     for pair in zip(names[::2], names[1::2], strict=True):
-        assert clock.claim(now, dict.fromkeys(pair, Manners(60.0, 1))) is None
-    assert clock.claim(now, {"one more": Manners(60.0, 1)}) == "one more"
+        assert clock.claim(now, dict.fromkeys(pair, Limits(60.0, 1))) is None
+    assert clock.claim(now, {"one more": Limits(60.0, 1)}) == "one more"
     assert all(clock.due(name) == now + 60.0 for name in names)
 
 
 def test_the_times_of_before_a_restart_of_the_machine_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "clock"
-    Clock(path).delay("a", 1e6)
-    assert Clock(path).due("a") == 1e6
+    TurnTable(path).delay("a", 1e6)
+    assert TurnTable(path).due("a") == 1e6
     with path.open("r+b") as file:
         (started,) = struct.unpack("=d", file.read(8))
         file.seek(0)
         file.write(struct.pack("=d", started - 3600))
-    assert Clock(path).due("a") == 0.0
+    assert TurnTable(path).due("a") == 0.0
 
 
 def test_what_is_not_the_users_own_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "clock")
     with pytest.raises(UserError, match="link"):
-        Clock(tmp_path / "link").due("a")
+        TurnTable(tmp_path / "link").due("a")
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     with pytest.raises(UserError, match="another user"):
-        Clock(tmp_path / "clock").due("a")
+        TurnTable(tmp_path / "clock").due("a")
 
 
 def ask(path: Path, log: Path, seed: int, seconds: float) -> None:
     """Asks hosts that share an address, as often as it may, and writes down from when until when."""
-    clock, until = Clock(path), time.monotonic() + seconds
+    clock, until = TurnTable(path), time.monotonic() + seconds
     with log.open("w", buffering=1) as file:
         for n in itertools.count(seed):
             host, now = f"h{n % 5}", time.monotonic()
             if now > until:
                 return
-            if clock.claim(now, {host: Manners(GAP, 1), "address": Manners(0.0, LIMIT)}) is None:
+            if clock.claim(now, {host: Limits(GAP, 1), "address": Limits(0.0, LIMIT)}) is None:
                 start = time.monotonic()
                 time.sleep(0.002 * (n % 7))
                 end = time.monotonic()
