@@ -7,20 +7,18 @@ points: a character that is not alphanumeric separates words, any other becomes 
 """
 
 import hashlib
-import itertools
 import sys
-import warnings
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from types import ModuleType
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-FNV_OFFSET = 0xCBF29CE484222325
-FNV_PRIME = 0x100000001B3
+from dedup.fnv import fnv1a
+from dedup.jit import has_numba
 
 
 class _Characters(dict[int, str]):
@@ -48,11 +46,8 @@ def text_hash(text: str) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def word_hash(word: str) -> int:
-    """64-bit FNV-1a (Fowler, Noll, Vo) of the UTF-8 bytes of a normalised word."""
-    value = FNV_OFFSET
-    for byte in word.encode():
-        value = (value ^ byte) * FNV_PRIME & 0xFFFFFFFFFFFFFFFF
-    return value
+    """64-bit FNV-1a of the UTF-8 bytes of a normalised word."""
+    return fnv1a(word.encode())
 
 
 def word_hashes(text: str) -> NDArray[np.uint64]:
@@ -65,21 +60,10 @@ Texts: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 
 
 @cache
-def compiled() -> ModuleType | None:
-    """`dedup.kernel`; None, with a warning, where numba cannot be had: then numpy and Python do its work."""
-    try:
-        from dedup import kernel
-    except ImportError as error:
-        warnings.warn(f"hashing words without numba, about 70 times slower: {error}", stacklevel=2)
-        return None
-    return kernel
-
-
-@cache
 def table() -> NDArray[np.uint32]:
-    """The rule of this module for `dedup.kernel`: shape (code points up to the last alphanumeric,), uint32.
+    """What each code point becomes, for `dedup.words_kernel`: shape (last alphanumeric + 1,), uint32.
 
-    What a character becomes, as its UTF-8 bytes, the first one lowest; a space where it separates words.
+    The UTF-8 bytes of the normalised character, the first byte lowest; a space for a separator of words.
     """
     alphanumeric = [code_point for code_point in range(sys.maxunicode + 1) if chr(code_point).isalnum()]
     packed = np.full(alphanumeric[-1] + 1, ord(" "), np.uint32)
@@ -89,7 +73,7 @@ def table() -> NDArray[np.uint32]:
 
 
 def utf8(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Texts for `dedup.kernel`: offsets, shape (texts + 1,), and bytes. Arrow data stay in place.
+    """Texts for `dedup.words_kernel`: offsets, shape (texts + 1,), and bytes. Arrow data stay in place.
 
     Raises UnicodeEncodeError for a string that is not valid Unicode (lone surrogates), pyarrow.ArrowInvalid,
     a ValueError, for an Arrow array of invalid UTF-8, ValueError for a null.
@@ -113,14 +97,12 @@ def utf8(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 def text_hashes(texts: Texts) -> pa.Array:
     """`text_hash` of every text: an Arrow binary array. Raises what `utf8` raises."""
     offsets, data = utf8(texts)
-    kernel = compiled()
-    if kernel is None:
+    if not has_numba():
         raw = data.tobytes()
-        hashes = [text_hash(raw[a:b].decode()) for a, b in itertools.pairwise(offsets.tolist())]
-    else:
-        ends, normal = kernel.normalize_all(offsets, data, table())
-        view = memoryview(normal)
-        hashes = [
-            hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in itertools.pairwise(ends.tolist())
-        ]
+        return pa.array([text_hash(raw[a:b].decode()) for a, b in pairwise(offsets.tolist())], pa.binary())
+    from dedup import words_kernel
+
+    ends, normal = words_kernel.normalize_all(offsets, data, table())
+    view = normal.data
+    hashes = [hashlib.blake2b(view[a:b], digest_size=16).digest() for a, b in pairwise(ends.tolist())]
     return pa.array(hashes, pa.binary())

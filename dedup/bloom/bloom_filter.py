@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.bloom.sizing import BITS, BLOCK, blocks
+from dedup.jit import has_numba
 from dedup.ngrams.hashing import GOLDEN, Hashes, mix
-from dedup.words import compiled
 
 MAGIC = b"BLOOM64\n"
 VERSION = 3
@@ -104,7 +104,7 @@ class BloomFilter:
         """Puts items in. hashes: shape (items,), uint64."""
         for start in range(0, len(hashes), _CHUNK):
             chunk = hashes[start : start + _CHUNK]
-            if compiled() is not None:
+            if has_numba():
                 from dedup.bloom import kernel as bloom_kernel
 
                 bloom_kernel.add(chunk, self.blocks_per_item, self.n_blocks, self.words)
@@ -119,7 +119,7 @@ class BloomFilter:
         for start in range(0, len(hashes), _CHUNK):
             chunk = hashes[start : start + _CHUNK]
             left = np.arange(len(chunk))
-            if compiled() is not None:
+            if has_numba():
                 from dedup.bloom import kernel as bloom_kernel
 
                 count = bloom_kernel.contains(chunk, self.blocks_per_item, self.n_blocks, self.words, left)

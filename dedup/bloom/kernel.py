@@ -7,7 +7,7 @@ are under way at once.
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.kernel import compiled
+from dedup.jit import compiled
 from dedup.ngrams.kernel import mix
 
 _U = np.uint64

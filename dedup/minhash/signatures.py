@@ -18,7 +18,8 @@ import pyarrow as pa
 from datasketch import LeanMinHash, MinHash
 from numpy.typing import NDArray
 
-from dedup.words import Texts, compiled, table, utf8, word_hashes
+from dedup.jit import has_numba
+from dedup.words import Texts, table, utf8, word_hashes
 
 MULTIPLIER = 0x9E3779B97F4A7C15
 SCHEME = "affine32"
@@ -38,9 +39,10 @@ def shingle_hashes(text: str, *, shingle: int = 5) -> NDArray[np.uint32]:
     Raises UnicodeEncodeError for a text that is not valid Unicode (lone surrogates).
     """
     _check(shingle)
-    kernel = compiled()
-    if kernel is None:
+    if not has_numba():
         return _shingle_hashes(text, shingle)
+    from dedup.minhash import kernel
+
     data = np.frombuffer(text.encode(), np.uint8)
     hashes: NDArray[np.uint32] = kernel.shingles(data, table(), shingle, np.uint64(MULTIPLIER))
     return hashes
@@ -67,9 +69,10 @@ def sketch(
     """`signatures` of the texts, and how many shingles each has: shape (texts,), int64, repeats included."""
     _check(shingle)
     offsets, data = utf8(texts)
-    kernel = compiled()
-    if kernel is None:
+    if not has_numba():
         return reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    from dedup.minhash import kernel
+
     sketched: tuple[NDArray[np.uint32], NDArray[np.int64]] = kernel.sketch(
         offsets, data, table(), shingle, np.uint64(MULTIPLIER), permutations(num_perm, seed)
     )

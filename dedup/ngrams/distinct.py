@@ -9,7 +9,7 @@ import numpy as np
 from datasketch import HyperLogLogPlusPlus
 from numpy.typing import NDArray
 
-from dedup.words import compiled
+from dedup.jit import has_numba
 
 PRECISION = 16  # 2**16 registers, one byte each
 RELATIVE_ERROR = 1.04 / 2 ** (PRECISION / 2)  # standard error of the estimate: 0.41 %
@@ -27,7 +27,7 @@ class DistinctCounter:
 
     def add(self, hashes: NDArray[np.uint64]) -> None:
         """Sees hashes: 64 bits each, all of them well mixed."""
-        if compiled() is not None:
+        if has_numba():
             from dedup.bloom import kernel as bloom_kernel
 
             bloom_kernel.raise_registers(hashes, PRECISION, self.registers)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.words import Texts, compiled, normalize, table, utf8, word_hashes
+from dedup.jit import has_numba
+from dedup.words import Texts, normalize, table, utf8, word_hashes
 
 FORMAT = 1  # of the hashes: goes up when normalisation or hashing changes
 Hashes = NDArray[np.uint64]
@@ -86,7 +87,7 @@ class NGrams:
 
         Raises what `dedup.words.utf8` raises. Holds eight times the bytes of the longest text.
         """
-        if compiled() is None:
+        if not has_numba():
             return hash_units(self.units(texts), self.n)
         offsets, data = utf8(texts)
         counts = np.zeros(len(offsets) - 1, np.int64)  # units of each text
@@ -165,7 +166,7 @@ def hash_units(units: Sequence[Hashes], n: int) -> Grams:
 
 def hash_run(units: Hashes, n: int) -> Hashes:
     """The hashes that `hash_units` has for one sequence of n units or more, twenty times as fast."""
-    if compiled() is None:
+    if not has_numba():
         return hash_units([units], n).hashes
     from dedup.ngrams import kernel
 

@@ -2,13 +2,14 @@
 
 Each loop does one thing to a buffer that stays in the cache. What a look-up reads depends on its hash alone,
 so the processor has many cache misses under way at once. The GIL is released. Indices are unsigned (see
-`dedup.kernel`).
+`dedup.words_kernel`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.kernel import compiled, hash_words
+from dedup.jit import compiled
+from dedup.words_kernel import hash_words
 
 _U = np.uint64
 _ONE = _U(1)

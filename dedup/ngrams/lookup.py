@@ -8,7 +8,7 @@ the few places where they could be. Both together take about 2.5 bytes for each 
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.words import compiled
+from dedup.jit import has_numba
 
 _FRONT_BITS = 12  # of the filter, for each hash
 _PER_PREFIX = 4  # hashes that share a place in the directory, up to twice as many
@@ -19,7 +19,7 @@ class Lookup:
 
     def __init__(self, hashes: NDArray[np.uint64]) -> None:
         self.hashes = hashes
-        if compiled() is None:
+        if not has_numba():
             return
         from dedup.ngrams import kernel
 
@@ -32,7 +32,7 @@ class Lookup:
 
     def find(self, wanted: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which of the wanted hashes are there (their indices, rising), and where in `hashes`."""
-        if compiled() is None:
+        if not has_numba():
             at = np.searchsorted(self.hashes, wanted)
             at[at == len(self.hashes)] = 0
             positions = np.flatnonzero(self.hashes[at] == wanted) if len(self.hashes) else at[:0]
@@ -49,7 +49,7 @@ def group(keys: NDArray[np.int32], n_keys: int) -> tuple[NDArray[np.int32], NDAr
 
     keys: shape (fewer than 2**31,), from 0 to n_keys - 1. The places of a key are in order.
     """
-    if compiled() is None:
+    if not has_numba():
         places = np.argsort(keys, kind="stable").astype(np.int32)
         return np.searchsorted(keys[places], np.arange(n_keys + 1)).astype(np.int32), places
     from dedup.ngrams import kernel

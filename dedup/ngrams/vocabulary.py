@@ -43,8 +43,8 @@ class Vocabulary:
     ) -> NDArray[np.uint64]:
         """The token ids of the words of some texts, each mixed (`dedup.ngrams.hashing.mix`).
 
-        words, ends: as `dedup.kernel.hash_words` gives them for `data` from `start` on. counts: words of each
-        text; becomes the number of its units.
+        words, ends: as `dedup.words_kernel.hash_words` gives them for `data` from `start` on. counts:
+        words of each text; becomes the number of its units.
         """
         spans = np.empty(len(words), np.uint64)
         missing = np.empty(len(words), np.int64)

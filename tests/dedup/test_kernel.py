@@ -14,11 +14,10 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup import words
-from dedup.minhash import signatures
+from dedup import words, words_kernel
+from dedup.jit import has_numba
+from dedup.minhash import kernel, signatures
 from tests.shared import SHARED, needs_shared
-
-kernel = pytest.importorskip("dedup.kernel", reason="numba is not installed")
 
 VALID = st.text(st.characters(exclude_categories=["Cs"]))
 DIRTY = st.lists(
@@ -38,7 +37,7 @@ def hashed(texts: list[str]) -> list[list[int]]:
             (stop - start) // 2 + 3, 7, np.uint64
         )  # one more than is asked for, to see it untouched
         ends = np.full(len(out), -7, np.int64)
-        count = kernel.hash_words(data, start, stop, words.table(), out, ends)
+        count = words_kernel.hash_words(data, start, stop, words.table(), out, ends)
         assert out[-1] == 7
         assert ends[-1] == -7
         pieces = [data[a:b].tobytes().decode() for a, b in pairwise([start, *ends[:count]])]
@@ -57,7 +56,7 @@ def test_words(texts: list[str]) -> None:
 @given(TEXTS)
 def test_normal_form(texts: list[str]) -> None:
     offsets, data = words.utf8(texts)
-    ends, normal = kernel.normalize_all(offsets, data, words.table())
+    ends, normal = words_kernel.normalize_all(offsets, data, words.table())
     found = [normal[a:b].tobytes().decode() for a, b in pairwise(ends)]
     assert found == [words.normalize(text) for text in texts]
     assert words.text_hashes(texts).to_pylist() == [words.text_hash(text) for text in texts]
@@ -115,11 +114,10 @@ def test_invalid_utf8_is_refused() -> None:
 
 @pytest.fixture
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(sys.modules, "dedup.kernel", None)
-    monkeypatch.delattr("dedup.kernel")
-    words.compiled.cache_clear()
+    monkeypatch.setitem(sys.modules, "numba", None)
+    has_numba.cache_clear()
     yield
-    words.compiled.cache_clear()
+    has_numba.cache_clear()
 
 
 @pytest.mark.usefixtures("without_numba")

@@ -44,7 +44,7 @@ def test_measured_rate_is_the_rate_asked_for(
     count: int, rate: float, numba: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not numba:
-        monkeypatch.setattr("dedup.bloom.bloom_filter.compiled", lambda: None)
+        monkeypatch.setattr("dedup.bloom.bloom_filter.has_numba", lambda: False)
     filter_ = BloomFilter.sized(count, rate)
     filter_.add(items(count))
     trials = 200_000
@@ -105,7 +105,7 @@ def test_union_is_the_filter_of_all(values: list[int], n_blocks: int, per_item: 
     whole.add(hashes)
     left.add(hashes[:cut][::-1])
     with pytest.MonkeyPatch.context() as patch:  # one half without numba
-        patch.setattr("dedup.bloom.bloom_filter.compiled", lambda: None)
+        patch.setattr("dedup.bloom.bloom_filter.has_numba", lambda: False)
         right.add(hashes[cut:])
         assert right.contains(hashes[cut:]).all()
     left |= right
