@@ -112,7 +112,7 @@ def extractor(name: str) -> Callable[[Gold], str]:
         import trafilatura
 
         return lambda page: trafilatura.extract(page.body) or ""
-    from pipeline.extraction.extract import extract_page
+    from pipeline.extraction.one_page import extract_page
     from pipeline.extraction.page import Page
 
     def ours(page: Gold) -> str:
@@ -132,7 +132,7 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve)
         return
-    from pipeline.extraction.extract import ENGINES
+    from pipeline.extraction.engines import ENGINES
 
     pages = [(of, page) for of, make in SETS.items() for page in make(arguments.html)[:: arguments.every]]
     names = (*PEERS, *ENGINES)
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def overhead(golds: list[Gold], rounds: int) -> str:
-    from pipeline.extraction.extract import extract_page
+    from pipeline.extraction.one_page import extract_page
     from pipeline.extraction.page import Dropped, Page, Text
     from pipeline.extraction.sandbox import Sandbox
 

@@ -23,9 +23,9 @@ import zstandard
 
 from benchmarks.extraction import SETS
 from pipeline.corpus.schemas import OK
-from pipeline.extraction.extract import extract
+from pipeline.extraction.many_pages import extract_pages
 from pipeline.extraction.page import Page
-from pipeline.language.detect import language
+from pipeline.language.detect import identify
 from pipeline.quality.measures import Documents
 from pipeline.quality.rules import ROWS, RULES
 from pipeline.settings import Extract, Language, Quality
@@ -46,7 +46,7 @@ def gold(html: Path) -> Iterator[str]:
 
 
 def extracted(pages: Iterator[Page]) -> Iterator[str]:
-    for outcome in extract(pages, Extract()):
+    for outcome in extract_pages(pages, Extract()):
         if outcome.reason == OK and outcome.value is not None and hasattr(outcome.value, "text"):
             yield outcome.value.text
 
@@ -73,7 +73,7 @@ def posts(file: Path) -> Iterator[str]:
 
 def english(texts: Iterator[str]) -> list[str]:
     found = [text for text in texts if text.strip()]
-    reasons = language(found, Language())["reason"].to_pylist()
+    reasons = identify(found, Language())["reason"].to_pylist()
     return [text for text, reason in zip(found, reasons, strict=True) if reason == OK]
 
 

@@ -1,11 +1,13 @@
-"""Engines of extraction by name: each a function from a page's characters to its text, entered in `ENGINES`.
+"""Extraction engines by name: functions from a page's characters to its text, listed in `ENGINES`.
 
-The page is parsed once, for text, title and date, and only title and date are sought of the metadata. What
-`prefilter` can tell from the page's words is not extracted. trafilatura's text is found by a shorter way
-than its own (`fast_trafilatura.main_text`), unless a version is installed that this was not written for.
+A new engine is a function of type `Engine` and a line in `ENGINES`, with its name in `settings.Extract`.
+
+With trafilatura a page is parsed once for text, title and date, and no other metadata is looked for. A page
+that `prefilter` drops is not extracted. The text is found in a shorter way than trafilatura's own
+(`fast_trafilatura.main_text`), unless a version is installed that this was not compared with.
 
 Dates come from the page's metadata and markup (htmldate's quick search). Its extensive search reads the whole
-text for anything like a date: 5 to 40 ms more a page, for one page in nine that would have no date.
+text for anything like a date: 5 to 40 ms more per page, for one page in nine that would have no date.
 """
 
 from collections.abc import Callable
@@ -22,18 +24,30 @@ from pipeline.extraction import prefilter
 from pipeline.extraction.fast_trafilatura import markup
 from pipeline.extraction.page import Dropped, Page, Text
 
-KNOWN = "2.3."  # versions of trafilatura to which `pipeline.extraction.fast_trafilatura.main_text` is equal
+__all__ = [
+    "ENGINES",
+    "KNOWN",
+    "Engine",
+    "by_the_library",
+    "find_text",
+    "require",
+    "with_resiliparse",
+    "with_trafilatura",
+    "with_trafilatura_fast",
+]
+
+KNOWN = "2.3."  # the versions of trafilatura whose text `fast_trafilatura.main_text` is known to equal
 
 Engine = Callable[[str, Page], Text | Dropped | None]
 
 
 def with_trafilatura(characters: str, page: Page) -> Text | Dropped | None:
-    """trafilatura's text, without readers' comments; its fallbacks only where they may matter."""
+    """trafilatura's text, without readers' comments. Its fallbacks run only where they may matter."""
     return _trafilatura(characters, page, fallbacks=True)
 
 
 def with_trafilatura_fast(characters: str, page: Page) -> Text | Dropped | None:
-    """trafilatura without its fallbacks."""
+    """trafilatura without its fallbacks, readability and jusText."""
     return _trafilatura(characters, page, fallbacks=False)
 
 
@@ -49,7 +63,7 @@ def _trafilatura(characters: str, page: Page, fallbacks: bool) -> Text | Dropped
 
 
 def by_the_library(tree: HtmlElement, *, fast: bool) -> str | None:
-    """The text that trafilatura finds, by its own way."""
+    """The text that trafilatura finds by its own code; None if there is none. May change `tree`."""
     found = trafilatura.bare_extraction(tree, fast=fast, include_comments=False)
     return found.text if isinstance(found, trafilatura.settings.Document) else None
 
@@ -63,7 +77,7 @@ else:
 def _title_and_date(tree: HtmlElement, page: Page) -> tuple[str | None, str | None]:
     """As in `trafilatura.metadata.extract_metadata`, which looks for ten more things.
 
-    JSON-LD is only read if the meta elements have no title.
+    JSON-LD is read only if the meta elements have no title.
     """
     about = metadata.examine_meta(tree)
     if not about.title:
@@ -80,9 +94,9 @@ def _title_and_date(tree: HtmlElement, page: Page) -> tuple[str | None, str | No
 
 
 def with_resiliparse(characters: str, page: Page) -> Text | None:
-    """resiliparse's main content by its rules, more than ten times as fast (extra `resiliparse`).
+    """The main content by resiliparse's rules, more than ten times as fast (extra `resiliparse`).
 
-    The title is that of the document's head; no date is sought.
+    The title is that of the document's head. There is no date. Nothing is dropped before extraction.
     """
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree

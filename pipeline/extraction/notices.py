@@ -1,7 +1,7 @@
 """Pages that hold nothing but a notice: login walls, cookie banners, bot checks, soft 404s, parked domains.
 
-`notices.yaml` says what they say, word for word, and where that comes from. A text is taken for a notice only
-if it is short and has no other word: an article that quotes one, or ends in one, is not touched.
+`notices.yaml` holds the wording of known notices and where it comes from. A text counts as a notice only if
+it is short and has no other word: an article that quotes a notice, or ends in one, is not touched.
 """
 
 import re
@@ -11,17 +11,21 @@ from pathlib import Path
 
 import yaml
 
+__all__ = ["FILLER", "MAX_CHARS", "NOTICES", "classify"]
+
 NOTICES = Path(__file__).with_name("notices.yaml")
-FILLER = "filler"  # what stands beside a notice and makes none
-MAX_CHARS = 1_500  # of a text that may be a notice
+FILLER = "filler"  # the kind of what stands beside a notice and is none by itself
+MAX_CHARS = 1_500  # longer texts are no notices
 ANY = r"(?:\S+ ){0,15}?\S+"  # what a `*` stands for
 
 _WORD = re.compile(r"[^\W_]+(?:[.-][^\W_]+)*|\*")  # a domain is a word
 
 
-def notice(text: str) -> tuple[str | None, float]:
-    """The kind of notice that most words of a text belong to (None: there is none), and the share of words
-    that are in any notice.
+def classify(text: str) -> tuple[str | None, float]:
+    """The kind of notice that most words of a text belong to, and the share of words in notices and filler.
+
+    The kind is a key of `notices.yaml` such as `login_wall`, or None. The share is 1 if no other word is
+    left.
     """
     words = _words(text) if len(text) <= MAX_CHARS else []
     if not words:
@@ -43,10 +47,10 @@ def notice(text: str) -> tuple[str | None, float]:
 
 @cache
 def _notices() -> "tuple[re.Pattern[str], set[str], set[str]]":
-    """Any notice, as words with a space behind each; the last group of a match is named by its kind.
+    """A pattern for any notice, as words with a space after each; the last group of a match names its kind.
 
-    And where it may match, as trying it at every word takes long: at the words that notices begin with; or
-    anywhere, if there is one of those that follow a `*` at the beginning.
+    Matching at every word would take long. So there are two sets with it: the words that notices begin with,
+    and the second words of those that begin with `*`. A text with one of the latter is tried at every word.
     """
     kinds = yaml.safe_load(NOTICES.read_text("utf-8"))
     groups = []

@@ -1,20 +1,24 @@
-"""What goes into extraction and what comes out of it: a page, and its text or why it was dropped."""
+"""What goes into extraction and what comes out: a page, and its text or the reason why it was dropped."""
 
 import msgspec
 
+__all__ = ["DEFAULT_ENGINE", "Dropped", "Page", "Text"]
+
+DEFAULT_ENGINE = "trafilatura"
+
 
 class Page(msgspec.Struct, frozen=True):
-    """What an engine is given."""
+    """A page as it was fetched, and what is to be done with it."""
 
-    body: bytes  # after content decoding
-    url: str  # where it was in the end: helps to find the date
+    body: bytes  # content coding undone
+    url: str  # the last one, after redirects; helps to find the date
     charset: str | None = None  # of the Content-Type header
-    content_type: str | None = None
-    fetched: str | None = None  # ISO date: no date of publication is later
-    engine: str = "trafilatura"
-    english: bool = False  # whether to drop early what is certainly in another language
-    min_words: int = 0  # whether to drop early what has fewer words
-    boilerplate: bool = False  # whether to drop what holds nothing but known notices
+    content_type: str | None = None  # the media type alone, in lower case
+    fetched: str | None = None  # ISO date: no date of publication is later; None: today
+    engine: str = DEFAULT_ENGINE
+    english_only: bool = False  # drop, before extraction, what is certainly in another language
+    min_words: int = 0  # drop, before extraction, what has fewer words
+    drop_notices: bool = False  # drop what holds nothing but a known notice (`notices`)
 
 
 class Text(msgspec.Struct, frozen=True, tag=True):
@@ -22,11 +26,11 @@ class Text(msgspec.Struct, frozen=True, tag=True):
 
     text: str
     title: str | None = None
-    date: str | None = None  # ISO 8601
+    date: str | None = None  # of publication, ISO 8601 (YYYY-MM-DD)
 
 
 class Dropped(msgspec.Struct, frozen=True, tag=True):
-    """Why the text of a page was not sought, or is none."""
+    """Why a page is dropped, as seen before extraction (`prefilter`) or after it (`notices`)."""
 
     reason: str
-    text: str = ""  # a part of the page's, to tell its language by
+    text: str = ""  # a part of the page, to identify its language by

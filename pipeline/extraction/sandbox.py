@@ -1,4 +1,4 @@
-"""A child process that runs one function on one item after another, and may hang, crash or explode alone.
+"""A child process that runs a function on one item after another, and may hang, crash or exhaust memory.
 
 The limits are the kernel's, so that they hold for native code and while the parent is busy: an interval timer
 (monotonic clock) ends the child at the deadline, and its address space is capped at twice the memory limit.
@@ -26,6 +26,8 @@ import psutil
 
 from pipeline.extraction.sandbox_child import NO_MEMORY, RESULT, types
 
+__all__ = ["CRASH", "EMPTY", "ERROR", "OK", "OUT_OF_MEMORY", "REASONS", "TIMEOUT", "Outcome", "Sandbox"]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -33,13 +35,13 @@ OK, EMPTY, TIMEOUT, CRASH, OUT_OF_MEMORY, ERROR = "ok", "empty", "timeout", "cra
 REASONS = (OK, EMPTY, TIMEOUT, CRASH, OUT_OF_MEMORY, ERROR)
 
 CHILD = "pipeline.extraction.sandbox_child"
-START = 120.0  # seconds for a child to import what it needs
+START = 120.0  # seconds that a child may take to import what it needs
 GRACE = 5.0  # seconds after which a child that ignores its own deadline is killed
 LOOK = 0.1  # seconds between looks at the child's memory
 
 
 class Outcome(NamedTuple, Generic[R]):
-    """What became of an item: `value` is set if `reason` is `ok`; `detail` is for people."""
+    """What became of an item. reason: one of REASONS. value: set if that is `ok`. detail: for people."""
 
     reason: str
     value: R | None = None
@@ -47,12 +49,15 @@ class Outcome(NamedTuple, Generic[R]):
 
 
 class Sandbox(Generic[T, R]):
-    """Runs a function in a child process, which is replaced when it fails or has aged.
+    """Runs a function in a child process, which is replaced when it fails, gets old, or grows.
 
-    function: importable by its name, with types for its argument and its result that msgspec can carry;
-        None as a result means `empty`.
-    deadline: seconds for an item. memory_limit: bytes of resident memory. recycle_after: items for a child;
-        one that has grown beyond half of its memory limit is replaced too.
+    function: importable by its name, with an annotated argument and result of types that msgspec can encode.
+        A result of None is the outcome `empty`.
+    deadline: seconds per item. memory_limit: bytes of resident memory. recycle_after: items per child; a
+    child
+        that has grown beyond half of its memory limit is replaced before that.
+
+    Raises ValueError if a child process cannot import the function.
     """
 
     def __init__(
@@ -81,11 +86,11 @@ class Sandbox(Generic[T, R]):
             self._child = None
 
     def run(self, item: T) -> Outcome[R]:
-        """What becomes of one item."""
+        """The outcome of one item. Raises RuntimeError if no child can be started."""
         return next(self.map([item]))
 
     def map(self, items: Iterable[T]) -> Iterator[Outcome[R]]:
-        """What becomes of each item, in order. Lazy: the child has the next item while the caller has one.
+        """The outcome of each item, in order. Lazy: while the caller has one, the child works on the next.
 
         Raises RuntimeError if no child can be started.
         """
@@ -214,10 +219,10 @@ class _Child:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, but for what Dask's nannies set for their workers.
+    """The environment of this process without what Dask's nannies set for their workers.
 
-    With a `MALLOC_TRIM_THRESHOLD_` of 64 kB malloc gives back a larger string's memory at once, to ask for it
-    again, and a page of much text takes ten times as long.
+    With a `MALLOC_TRIM_THRESHOLD_` of 64 kB malloc returns the memory of every larger string at once, only to
+    ask for it again, and a page with much text takes ten times as long.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
     return {**inherited, "PYTHONHASHSEED": "0"}  # the same pages give the same text

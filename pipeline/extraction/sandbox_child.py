@@ -1,4 +1,4 @@
-"""The child's side of `pipeline.extraction.sandbox`: its main loop, and its limits."""
+"""The child's side of `pipeline.extraction.sandbox`: its main loop and its limits."""
 
 import contextlib
 import importlib
@@ -10,11 +10,17 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+__all__ = ["FAILED", "NO_MEMORY", "RESULT", "serve", "types"]
+
 RESULT, NO_MEMORY, FAILED = b"r", b"m", b"e"  # the first byte of a reply
 
 
 def serve(descriptor: int, module: str, name: str, deadline: float, memory_limit: int) -> None:
-    """The child's main loop, until its parent has gone."""
+    """The child's main loop, until the parent closes the connection.
+
+    descriptor: of the connection. module, name: of the function. deadline: seconds per item. memory_limit:
+    bytes; twice as much is the limit of the address space.
+    """
     connection = Connection(descriptor)
     try:
         function: Any = importlib.import_module(module)
@@ -60,6 +66,6 @@ def _describe(error: Exception) -> bytes:
 
 
 def types(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """The types of a function's argument and of its result."""
+    """The annotations of a function's argument and of its result."""
     *arguments, (_, result) = get_type_hints(function).items()
     return arguments[0][1], result

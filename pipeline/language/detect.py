@@ -1,8 +1,8 @@
-"""The stage `language`: which language a document is in, by langdetect, reproducibly.
+"""The language of a document by langdetect, reproducibly.
 
 langdetect draws n-grams at random: without a seed its answers vary. Here every document starts from the same
-seed, so its answer depends on nothing else, and profiles are loaded in the order of their names, not of the
-directory. The answers are those of `langdetect.detect_langs` with `DetectorFactory.seed` set, by the compiled
+seed, so its answer depends on its text alone, and profiles are loaded in the order of their names, not of the
+directory. The answers are those of `langdetect.detect_langs` with `DetectorFactory.seed` set, computed by
 `pipeline.language.compiled`.
 """
 
@@ -22,25 +22,27 @@ from pipeline.corpus.schemas import OK
 if TYPE_CHECKING:
     from pipeline.settings import Language
 
-OTHER, UNSURE, NONE = "other_language", "low_probability", "no_language"
+__all__ = ["IDENTIFIED", "beginning", "detect_langs", "identify", "reference"]
 
+OTHER, UNSURE, NONE = "other_language", "low_probability", "no_language"
 
 IDENTIFIED = pa.schema(
     [
         ("language", pa.string()),  # the most probable, as langdetect names it: ISO 639-1, zh-cn, zh-tw
         ("language_probability", pa.float32()),
-        ("english_probability", pa.float32()),  # 0 where it is below langdetect's 0.1
-        ("runner_up", pa.string()),  # the next language; null if no other reaches 0.1
-        ("reason", pa.string()),
+        ("english_probability", pa.float32()),  # 0 where langdetect reports less than 0.1
+        ("runner_up", pa.string()),  # the second most probable; null if no other reaches 0.1
+        ("reason", pa.string()),  # see `identify`
     ]
 )
 
 
-def language(texts: pa.Array | Sequence[str], settings: "Language") -> pa.Table:
-    """The language of each text: a row of IDENTIFIED, with nulls where nothing in the text tells.
+def identify(texts: pa.Array | Sequence[str], settings: "Language") -> pa.Table:
+    """The language of each text, and whether it is kept: a table of schema IDENTIFIED, one row per text.
 
-    reason: `ok`, `other_language`, `low_probability` for a text that would be kept if the detector were
-    surer, `no_language` where nothing tells.
+    reason: `ok`; `other_language`, which is not among those of `settings.keep`; `low_probability`, one of
+    those, but with less than `settings.min_probability`; `no_language` for a text without letters that
+    langdetect knows, where all other columns are null.
     """
     rows = []
     for found in detect_langs(texts, max_chars=settings.max_chars, seed=settings.seed):
@@ -63,40 +65,42 @@ def language(texts: pa.Array | Sequence[str], settings: "Language") -> pa.Table:
 def detect_langs(
     texts: pa.Array | pa.ChunkedArray | Sequence[str], *, max_chars: int | None = None, seed: int = 0
 ) -> list[list[tuple[str, float]]]:
-    """Languages and probabilities of each text: those above 0.1, best first.
+    """For each text its languages with their probabilities, those above 0.1, most probable first.
 
-    An empty list where langdetect raises "No features in text".
-    texts: an Arrow string array without nulls, or strings. max_chars: only so much of each text's beginning
-    is read, cut at a space; langdetect itself stops after 10,000 characters.
+    The list is empty where langdetect raises "No features in text".
+
+    texts: an Arrow string array without nulls, or strings. max_chars: only this many characters from the
+    beginning of each text are read (`beginning`); langdetect itself stops after 10,000. seed: of the random
+    draws, for each text anew. Raises ValueError for an Arrow array with nulls or invalid UTF-8.
     """
-    langid = compiled()
-    if langid is None:
+    kernel = _compiled()
+    if kernel is None:
         return reference(texts, max_chars=max_chars, seed=seed)
-    found: list[list[tuple[str, float]]] = langid.detect_langs(texts, max_chars=max_chars, seed=seed)
+    found: list[list[tuple[str, float]]] = kernel.detect_langs(texts, max_chars=max_chars, seed=seed)
     return found
 
 
 def reference(
     texts: pa.Array | pa.ChunkedArray | Sequence[str], *, max_chars: int | None = None, seed: int = 0
 ) -> list[list[tuple[str, float]]]:
-    """What `detect_langs` must give, by langdetect itself: for tests, and where numba cannot be had."""
+    """The same as `detect_langs` by langdetect itself: to compare with, and where numba is missing."""
     detectors = _detectors(seed)
     return [_detect(detectors, beginning(text, max_chars)) for text in _strings(texts)]
 
 
 @cache
-def compiled() -> ModuleType | None:
-    """`pipeline.language.compiled`; None, with a warning, where numba cannot be had."""
+def _compiled() -> ModuleType | None:
+    """`pipeline.language.compiled`; None, with a warning, where numba cannot be imported."""
     try:
-        from pipeline.language import compiled as langid
+        from pipeline.language import compiled
     except ImportError as error:
         warnings.warn(f"detecting languages without numba, about 100 times slower: {error}", stacklevel=2)
         return None
-    return langid
+    return compiled
 
 
 def beginning(text: str, max_chars: int | None) -> str:
-    """At most `max_chars` characters, up to a space if there is one in the last tenth of them."""
+    """The first `max_chars` characters, or up to the last space or line end if one is in their last tenth."""
     if max_chars is None or len(text) <= max_chars:
         return text
     head = text[: max_chars + 1]

@@ -1,8 +1,9 @@
-"""Which languages documents are in, and what is left of others in those that are kept, by paragraph.
+"""How many documents are in which language, and which paragraphs of kept documents are in a foreign one.
 
-The GPT-2 paper (section 3.7) found 10 MB of French in WebText behind its filter, enough to learn to
-translate. Here every paragraph (a line of the extracted text) of `MIN_CHARS` and more is asked for its
-language; shorter ones are too often taken for another (docs/measurements.md). Nothing is dropped for it.
+The GPT-2 paper (section 3.7) found 10 MB of French left in WebText after its language filter, enough to learn
+to translate. Here the language of every paragraph (a line of the extracted text) of at least `MIN_CHARS`
+characters is identified; that of shorter ones is too often mistaken (docs/measurements.md). The result is
+only reported: no document is dropped for it.
 """
 
 from collections import Counter
@@ -16,22 +17,37 @@ from pipeline.corpus.schemas import OK
 from pipeline.language.detect import detect_langs
 from pipeline.settings import Language
 
-MIN_CHARS = 200
-MIN_PROBABILITY = 0.99
-EXAMPLES = 3  # of a language
-EXCERPT = 200  # characters
+__all__ = [
+    "EXAMPLES",
+    "EXCERPT",
+    "MIN_CHARS",
+    "MIN_PROBABILITY",
+    "Example",
+    "ForeignText",
+    "LanguageSummary",
+    "merge",
+    "summarize",
+]
+
+MIN_CHARS = 200  # of a paragraph whose language is identified
+MIN_PROBABILITY = 0.99  # of a foreign language, for a paragraph to be reported
+EXAMPLES = 3  # that are kept of each language
+EXCERPT = 200  # characters of an example
 
 
 class Example(TypedDict):
-    """A paragraph: its size in UTF-8, the document's URL, and how it begins."""
+    """A paragraph: its size in bytes of UTF-8, the document's URL, and its first EXCERPT characters."""
 
     bytes: int
     url: str
     text: str
 
 
-class Residue(TypedDict):
-    """What is left of a language. bytes: in UTF-8. examples: the longest paragraphs, one a document."""
+class ForeignText(TypedDict):
+    """What kept documents hold of one foreign language.
+
+    bytes: of its paragraphs, in UTF-8. examples: the longest paragraphs, one per document.
+    """
 
     paragraphs: int
     documents: int
@@ -39,21 +55,25 @@ class Residue(TypedDict):
     examples: list[Example]
 
 
-class Languages(TypedDict):
-    """What is said of some documents, ready for JSON.
+NOTHING = ForeignText(paragraphs=0, documents=0, bytes=0, examples=[])
 
-    documents: language -> `ok`, or the stage that dropped them -> how many. bytes: of the text of those kept;
-    judged: of their paragraphs that were asked. residue: by language.
+
+class LanguageSummary(TypedDict):
+    """The languages of some documents, ready for JSON.
+
+    documents: language -> `ok` or the stage that dropped them -> number of documents. bytes: of the text of
+    kept documents, in UTF-8. judged: of their paragraphs whose language was identified. residue: language ->
+    what kept documents hold of it; the languages that are wanted are not in it.
     """
 
     documents: dict[str, dict[str, int]]
     bytes: int
     judged: int
-    residue: dict[str, Residue]
+    residue: dict[str, ForeignText]
 
 
-def languages(documents: pa.Table, settings: Language) -> Languages:
-    """Of a partition's documents (`schemas.DOCUMENTS`). All kept ones are looked at."""
+def summarize(documents: pa.Table, settings: Language) -> LanguageSummary:
+    """The languages of documents: a table of `schemas.DOCUMENTS`. Every paragraph counts, none is sampled."""
     kept = documents.filter(pc.equal(documents["reason"], OK)).select(["url", "text"]).to_pylist()
     paragraphs = [
         (row["url"], line) for row in kept for line in row["text"].split("\n") if len(line) >= MIN_CHARS
@@ -65,12 +85,12 @@ def languages(documents: pa.Table, settings: Language) -> Languages:
         if language and language not in settings.keep and probability >= MIN_PROBABILITY:
             found = Example(bytes=len(line.encode()), url=url, text=line[:EXCERPT])
             foreign.setdefault(language, []).append(found)
-    return Languages(
+    return LanguageSummary(
         documents=_fates(documents),
         bytes=sum(len(row["text"].encode()) for row in kept),
         judged=sum(len(line.encode()) for _, line in paragraphs),
         residue={
-            language: Residue(
+            language: ForeignText(
                 paragraphs=len(found),
                 documents=len({example["url"] for example in found}),
                 bytes=sum(example["bytes"] for example in found),
@@ -81,9 +101,9 @@ def languages(documents: pa.Table, settings: Language) -> Languages:
     )
 
 
-def merge(parts: Iterable[Languages]) -> Languages:
-    """What is said of several partitions together."""
-    total = Languages(documents={}, bytes=0, judged=0, residue={})
+def merge(parts: Iterable[LanguageSummary]) -> LanguageSummary:
+    """The summary of all documents together from those of their partitions, in any order."""
+    total = LanguageSummary(documents={}, bytes=0, judged=0, residue={})
     for part in parts:
         total["bytes"] += part["bytes"]
         total["judged"] += part["judged"]
@@ -91,8 +111,8 @@ def merge(parts: Iterable[Languages]) -> Languages:
             known = total["documents"].get(language, {})
             total["documents"][language] = dict(Counter(known) + Counter(fates))
         for language, found in part["residue"].items():
-            before = total["residue"].get(language, Residue(paragraphs=0, documents=0, bytes=0, examples=[]))
-            total["residue"][language] = Residue(
+            before = total["residue"].get(language, NOTHING)
+            total["residue"][language] = ForeignText(
                 paragraphs=before["paragraphs"] + found["paragraphs"],
                 documents=before["documents"] + found["documents"],
                 bytes=before["bytes"] + found["bytes"],

@@ -1,1 +1,1 @@
-"""Heuristic cleaning of documents."""
+"""Heuristic cleaning of documents: named rules (`rules`) that hold measures (`measures`) against limits."""

@@ -1,8 +1,9 @@
-"""Measures of documents, for rules of quality: each a function from a batch of texts to a number for each.
+"""Measures of documents for the rules of quality: functions from some documents to one float64 per document.
 
-Words are what stands between white space; lines are trimmed, and blank ones do not count; lengths are in
-characters. Everything is computed over Arrow columns, a batch of documents in one pass a measure. In brackets
-are the limits that the papers give (`pipeline.quality.rules`).
+Each measure returns an array of shape (documents,). Shares lie between 0 and 1, and are 0 for a document
+without words or lines. Words are separated by white space; lines are trimmed, and blank ones do not count;
+lengths are in characters (code points). Everything is computed over Arrow columns, no Python object per word.
+The limits in brackets are those of the papers that `pipeline.quality.rules` names.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+__all__ = [
+    "STOP_WORDS",
+    "Documents",
+    "Floats",
+    "Parts",
+    "alphabetic_words",
+    "bullet_lines",
+    "curly_brackets",
+    "duplicate_line_chars",
+    "duplicate_lines",
+    "duplicate_ngram_chars",
+    "ellipsis_lines",
+    "ellipsis_ratio",
+    "hash_ratio",
+    "lorem_ipsum",
+    "mean_word_length",
+    "n_words",
+    "punctuated_lines",
+    "sentences",
+    "short_lines",
+    "stop_words",
+    "top_ngram_chars",
+]
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -23,44 +48,57 @@ BULLET = r"^[-*•‣⁃◦▪▸►●○■□–·]\s"
 ELLIPSIS = r"(\.\.\.|…)"
 TERMINAL = r"[.!?…][\"'”’»)\]]*$"
 SENTENCE = r"[.!?…][\"'”’»)\]]*(\s|$)"
-SHORT_LINE = 30
+SHORT_LINE = 30  # characters; shorter lines are short
+MAX_N = 10  # words of the longest n-grams
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The words or the lines of a batch of documents, one after another."""
+    """The words, or the lines, of some documents, one document after the other.
 
-    values: pa.Array  # large_string
-    owners: Integers  # the number of the document of each, ascending
+    values: large_string, shape (parts,). owners: int64, shape (parts,), ascending: for each part the document
+    that it belongs to, from 0 to n_documents - 1. A document may have no parts.
+    """
+
+    values: pa.Array
+    owners: Integers
     n_documents: int
 
     @cached_property
     def chars(self) -> Integers:
-        """Length of each part."""
+        """The length of each part in characters: int64, shape (parts,)."""
         return np.asarray(pc.utf8_length(self.values), dtype=np.int64)
 
     @cached_property
     def codes(self) -> Integers:
-        """A number for each distinct part of each document, by first appearance."""
+        """An integer for each part: int64, shape (parts,), from 0.
+
+        Two parts have the same code if they are equal and in the same document. Codes are given in the order
+        of first appearance, so that a part repeats an earlier one of its document exactly if its code is not
+        above all codes before it (`_repeated`).
+        """
         values = _codes(self.values)
         return _codes(pa.array(self.owners * (values.max(initial=0) + 1) + values))
 
     @cached_property
     def number(self) -> Floats:
-        """The number of each document's parts."""
+        """How many parts each document has: float64, shape (n_documents,)."""
         return self._total(None)
 
     @cached_property
     def size(self) -> Floats:
-        """The length of each document's parts, added up."""
+        """The total length of each document's parts in characters: float64, shape (n_documents,)."""
         return self._total(self.chars)
 
     def share(self, selected: Booleans) -> Floats:
-        """The selected parts' share of each document's parts; 0 for no parts."""
+        """The share of each document's parts that are selected: float64, shape (n_documents,).
+
+        selected: bool, shape (parts,).
+        """
         return _ratio(self._total(selected), self.number)
 
     def share_of_chars(self, selected: Booleans) -> Floats:
-        """The same of their length."""
+        """The same as a share of characters."""
         return _ratio(self._total(self.chars * selected), self.size)
 
     def _total(self, weights: npt.NDArray[Any] | None) -> Floats:
@@ -69,13 +107,16 @@ class Parts:
 
 @dataclass(frozen=True)
 class Documents:
-    """A batch of texts and what several measures need of them."""
+    """Some documents, with what several measures need of them, computed once on first use.
 
-    texts: pa.Array  # large_string, no nulls
+    texts: large_string without nulls, shape (documents,).
+    """
+
+    texts: pa.Array
 
     @cached_property
     def words(self) -> Parts:
-        """What stands between white space, but for the bars that trafilatura draws tables with."""
+        """The words: what is between white space, without the bars that trafilatura draws tables with."""
         lists = pc.utf8_split_whitespace(self.texts)
         values = pc.list_flatten(lists)
         return self._parts(
@@ -84,7 +125,7 @@ class Documents:
 
     @cached_property
     def lines(self) -> Parts:
-        """Trimmed lines that are not blank."""
+        """The lines, trimmed, without blank ones."""
         lists = pc.split_pattern(self.texts, "\n")
         values = pc.utf8_trim_whitespace(pc.list_flatten(lists))
         return self._parts(lists, values, pc.not_equal(values, ""))
@@ -95,14 +136,19 @@ class Documents:
 
     @cached_property
     def ngrams(self) -> list[Integers]:
-        """For n = 1 … 10: where the n words that begin at each word are in its document for the first time;
-        -1 where the document ends before. Exact: nothing is hashed.
+        """Word n-grams by their first occurrence: `ngrams[n - 1]` for n from 1 to 10, int64, shape (words,).
 
-        Of words that begin no repeated n-gram, longer ones are not looked at: they are the first of theirs.
+        The value at word i is the least j such that the n words from j are in the same document as the n
+        words from i and equal to them: i itself at the first occurrence of an n-gram. It is -1 where fewer
+        than n words are left of the document. i and j count `self.words`, through all documents. Nothing is
+        hashed: different n-grams never get the same value.
+
+        An n-gram that begins with an (n-1)-gram that occurs once occurs once, so only n-grams that begin with
+        a repeated one are compared. Holds 80 bytes per word.
         """
         words, owners = self.words.codes, self.words.owners
         grams = [_first(np.arange(len(words)), words)]
-        for n in range(2, 11):
+        for n in range(2, MAX_N + 1):
             rest = max(len(words) - n + 1, 0)
             inside = owners[:rest] == owners[n - 1 :]
             gram = np.full(len(words), -1)
@@ -126,12 +172,12 @@ def mean_word_length(documents: Documents) -> Floats:
 
 
 def hash_ratio(documents: Documents) -> Floats:
-    """Hash signs for each word (Gopher: 0.1)."""
+    """Hash signs per word (Gopher: 0.1)."""
     return _ratio(_floats(pc.count_substring(documents.texts, "#")), documents.words.number)
 
 
 def ellipsis_ratio(documents: Documents) -> Floats:
-    """Ellipses for each word (Gopher: 0.1)."""
+    """Ellipses (… or three dots) per word (Gopher: 0.1)."""
     return _ratio(_floats(pc.count_substring_regex(documents.texts, ELLIPSIS)), documents.words.number)
 
 
@@ -141,7 +187,7 @@ def alphabetic_words(documents: Documents) -> Floats:
 
 
 def stop_words(documents: Documents) -> Floats:
-    """How many of eight English function words occur (Gopher: 2). To be switched off for other languages."""
+    """How many of eight English function words occur (Gopher: 2). Of no use for other languages."""
     words = documents.words
     found = np.asarray(pc.index_in(pc.utf8_lower(words.values), STOP_WORDS).fill_null(-1), dtype=np.int64)
     pairs = np.unique((words.owners * len(STOP_WORDS) + found)[found >= 0])
@@ -159,18 +205,20 @@ def ellipsis_lines(documents: Documents) -> Floats:
 
 
 def duplicate_lines(documents: Documents) -> Floats:
-    """Share of lines that were in the document before (Gopher: 0.3)."""
+    """Share of lines that repeat an earlier line of the document (Gopher: 0.3)."""
     return documents.lines.share(_repeated(documents.lines.codes))
 
 
 def duplicate_line_chars(documents: Documents) -> Floats:
-    """Share of characters in such lines (Gopher: 0.2; FineWeb: 0.1)."""
+    """Share of characters in lines that repeat an earlier one (Gopher: 0.2; FineWeb: 0.1)."""
     return documents.lines.share_of_chars(_repeated(documents.lines.codes))
 
 
 def top_ngram_chars(documents: Documents, n: int) -> Floats:
-    """Share of characters in the most frequent n-gram, the longest of several, if it occurs more than once
-    (Gopher: 0.20, 0.18 and 0.16 for 2, 3 and 4 words).
+    """Share of characters in the most frequent n-gram of n words; 0 if none occurs more than once.
+
+    Of several equally frequent ones the longest counts. n: 1 to 10 (Gopher: 0.20, 0.18, 0.16 for n = 2, 3,
+    4).
     """
     words, grams = documents.words, documents.ngrams[n - 1]
     inside = np.flatnonzero(grams >= 0)
@@ -184,8 +232,9 @@ def top_ngram_chars(documents: Documents, n: int) -> Floats:
 
 
 def duplicate_ngram_chars(documents: Documents, n: int) -> Floats:
-    """Share of characters in n-grams that were in the document before, overlaps counted once
-    (Gopher: 0.15 for 5 words, then 0.01 less for each, 0.10 for 10).
+    """Share of characters in n-grams of n words that repeat an earlier one; overlaps count once.
+
+    n: 1 to 10 (Gopher: 0.15 for n = 5, then 0.01 less for each word more, 0.10 for n = 10).
     """
     words, grams = documents.words, documents.ngrams[n - 1]
     starts = np.flatnonzero(_repeated(grams) & (grams >= 0))
@@ -199,12 +248,12 @@ def lorem_ipsum(documents: Documents) -> Floats:
 
 
 def curly_brackets(documents: Documents) -> Floats:
-    """How many curly brackets open (C4: 0, to keep code out)."""
+    """Number of opening curly brackets (C4: 0, to keep code out)."""
     return _floats(pc.count_substring(documents.texts, "{"))
 
 
 def sentences(documents: Documents) -> Floats:
-    """Number of sentence ends before white space (C4: 3)."""
+    """Number of sentence ends, before white space or at the end of the text (C4: 3)."""
     return _floats(pc.count_substring_regex(documents.texts, SENTENCE))
 
 
@@ -214,21 +263,22 @@ def punctuated_lines(documents: Documents) -> Floats:
 
 
 def short_lines(documents: Documents) -> Floats:
-    """Share of lines of less than 30 characters (FineWeb: 0.67)."""
+    """Share of lines of fewer than 30 characters (FineWeb: 0.67)."""
     return documents.lines.share(documents.lines.chars < SHORT_LINE)
 
 
 def _codes(values: pa.Array) -> Integers:
+    """An integer for each value, from 0 in the order of first appearance; equal values have the same."""
     return np.asarray(values.dictionary_encode().indices, dtype=np.int64)
 
 
 def _first(places: Integers, codes: Integers) -> Integers:
-    """For codes by first appearance at ascending places: the place of the first of their kind."""
+    """For codes in the order of first appearance, at ascending places: the place of each one's first."""
     return places[~_repeated(codes)][codes]
 
 
 def _repeated(codes: Integers) -> Booleans:
-    """Which codes, given by first appearance, are not the first of their kind."""
+    """Which codes, given in the order of first appearance, have been there before."""
     before = np.maximum.accumulate(np.concatenate([[-1], codes[:-1]])) if len(codes) else codes
     return codes <= before
 

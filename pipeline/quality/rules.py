@@ -1,19 +1,19 @@
-"""The stage `quality`: heuristic cleaning by named rules, each a measure of a document and a limit.
+"""The rules of heuristic cleaning, each of them a measure of a document (`measures`) and a limit.
 
-A rule `min_x` or `max_x` holds the measure `x` against its limit in the settings; null switches it off. The
-first rule that a document breaks, in the order of `RULES` (that of the settings), is the reason why it is
+A rule `min_x` or `max_x` compares the measure `x` with its limit in the settings; null switches the rule off.
+The first rule that a document breaks, in the order of `RULES` (that of the settings), is the reason why it is
 dropped. Limits and definitions are those of
 
     Gopher   Rae et al. 2021, "Scaling Language Models", appendix A.1.1 and table A1
     C4       Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.2
     FineWeb  Penedo et al. 2024, "The FineWeb Datasets", section 3.6
 
-Gopher's rules are on, with C4's for placeholder text. Off, because they cost prose that a reader would keep
-(docs/extraction.md has what each removes from real texts): Gopher's for the number of repeated lines (code,
-quotations), C4's for curly brackets (every page with code) and sentences, FineWeb's for line ends and short
-lines (verse, dialogue, lists; made for Common Crawl, not for links that people chose). Gopher's rules for
-paragraphs are its rules for lines here: extracted text has one paragraph a line. `measures` has the
-measures.
+On by default are Gopher's rules and C4's rule for placeholder text. Off by default, because they remove prose
+that a reader would keep (docs/extraction.md says how much of real texts), are Gopher's rule for the number of
+repeated lines (hits code and quotations), C4's for curly brackets (every page with code) and for sentences,
+and FineWeb's for line ends and short lines (verse, dialogue, lists; they were made for Common Crawl, not for
+links that people chose). Gopher's rules for paragraphs are those for lines here: extracted text has one
+paragraph per line.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,9 @@ from pipeline.quality.measures import Documents, Floats
 if TYPE_CHECKING:
     from pipeline.settings import Quality
 
-ROWS = 256  # documents measured at once: bounds the memory
+__all__ = ["ROWS", "RULES", "apply_rules"]
+
+ROWS = 256  # documents that are measured together: bounds the memory
 
 RULES: dict[str, Callable[[Documents], Floats]] = {
     "min_words": measures.n_words,
@@ -56,10 +58,10 @@ RULES: dict[str, Callable[[Documents], Floats]] = {
 }
 
 
-def quality(texts: pa.Array | pa.ChunkedArray, settings: "Quality") -> tuple[pa.Array, pa.Array]:
-    """The number of words (int32) and the outcome (string, `ok` or the name of a rule) of each text.
+def apply_rules(texts: pa.Array | pa.ChunkedArray, settings: "Quality") -> tuple[pa.Array, pa.Array]:
+    """The number of words (int32) and the outcome (string) of each text: `ok`, or the first rule it breaks.
 
-    texts: strings without nulls.
+    texts: an Array or ChunkedArray of strings without nulls. Memory is bounded by ROWS texts at a time.
     """
     words, reasons = [np.empty(0, np.int64)], [np.empty(0, object)]
     for documents in _slices(texts):

@@ -12,7 +12,7 @@ from pipeline.batch.stage import Run
 from pipeline.corpus.partitions import Counts
 from pipeline.corpus.schemas import OK
 from pipeline.language import foreign_paragraphs
-from pipeline.language.foreign_paragraphs import Languages
+from pipeline.language.foreign_paragraphs import LanguageSummary
 
 WIDTH = 1000  # of the picture's bars, in SVG units
 
@@ -27,7 +27,7 @@ class Bar:
     segments: list[tuple[str, int, float, float]]
 
 
-def write(run: Run, counts: Counts, languages: Languages, s_curve: str) -> None:
+def write(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -> None:
     """Writes reports/<batch>/report.html, funnel.json and languages.json. s_curve: an SVG element."""
     directory = f"reports/{run.batch}"
     run.corpus.write_json(f"{directory}/languages.json", languages)
@@ -35,7 +35,7 @@ def write(run: Run, counts: Counts, languages: Languages, s_curve: str) -> None:
     run.corpus.write_text(f"{directory}/report.html", render(run, counts, languages, s_curve))
 
 
-def render(run: Run, counts: Counts, languages: Languages, s_curve: str) -> str:
+def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -> str:
     """The page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined

@@ -15,21 +15,21 @@ import pyarrow.compute as pc
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.schemas import DOCUMENTS, OK
 from pipeline.extraction import engines
-from pipeline.extraction import extract as extraction
+from pipeline.extraction.many_pages import extract_pages
 from pipeline.extraction.page import Page, Text
 from pipeline.fetch.archives.warc import read_body
-from pipeline.language import detect as identification
 from pipeline.language import foreign_paragraphs
-from pipeline.quality import rules as cleaning
+from pipeline.language.detect import identify
+from pipeline.quality.rules import apply_rules
 from pipeline.settings import Extract, Language, Quality
 
-LANGUAGES = "languages"  # the fact of a partition
+LANGUAGES = "languages"  # among the facts of a partition: its LanguageSummary
 
 Body = tuple[bytes, str | None]
 
 
 def run(run: Run) -> None:
-    """Makes `documents`. Raises UserError if the engine of extraction is not installed."""
+    """Makes `documents`. Raises UserError if the library of the extraction engine is not installed."""
     engines.require(run.settings.extract.engine)
     sections = run.settings.extract, run.settings.language, run.settings.quality
     map_partitions(
@@ -50,12 +50,15 @@ def work(partition: Partition, sections: tuple[Extract, Language, Quality]) -> O
     return Output(
         rows,
         {stage: dict(reasons) for stage, reasons in counts.items()},
-        facts={LANGUAGES: foreign_paragraphs.languages(rows, sections[1])},
+        facts={LANGUAGES: foreign_paragraphs.summarize(rows, sections[1])},
     )
 
 
-def languages(run: Run) -> foreign_paragraphs.Languages:
-    """Of the documents of the batch."""
+def languages(run: Run) -> foreign_paragraphs.LanguageSummary:
+    """The languages of the batch's documents: how many were kept or dropped, and what is left of others.
+
+    Raises UserError if the stage is not complete.
+    """
     return foreign_paragraphs.merge(part.facts[LANGUAGES] for part in run.sealed("documents").parts)
 
 
@@ -91,7 +94,7 @@ def documents(
     corpus and can be had again from the WARC files.
     """
     outcomes = []
-    for outcome in extraction.extract(_pages(pages, bodies, extract, language, quality), extract):
+    for outcome in extract_pages(_pages(pages, bodies, extract, language, quality), extract):
         outcomes.append(outcome)
         if on_outcome:
             on_outcome(outcome.reason)
@@ -101,13 +104,13 @@ def documents(
     samples = [outcome.value.text if outcome.value else "" for outcome in outcomes]
     readable = np.array([bool(sample) for sample in samples], dtype=np.bool_)
 
-    identified = identification.language(
+    identified = identify(
         pa.array(samples, pa.large_string()).filter(pa.array(readable)), language
     ).combine_chunks()
     by_language = identified["reason"].filter(pa.array(extracted[readable]))
     understood = np.asarray(pc.equal(by_language, OK))
     texts = texts.filter(pa.array(understood))
-    n_words, by_quality = cleaning.quality(texts, quality)
+    n_words, by_quality = apply_rules(texts, quality)
 
     judged = extracted.copy()
     judged[extracted] = understood
@@ -140,7 +143,7 @@ def documents(
 def _pages(
     pages: pa.Table, bodies: Iterable[Body], extract: Extract, language: Language, quality: Quality
 ) -> Iterator[Page]:
-    english = extract.early_language and language.keep == ["en"]
+    english_only = extract.early_language and language.keep == ["en"]
     min_words = quality.min_words if extract.early_length and quality.min_words else 0
     columns = pages.select(["final_url", "content_type", "fetched"]).to_pylist()
     for row, (body, charset) in zip(columns, bodies, strict=True):
@@ -151,9 +154,9 @@ def _pages(
             row["content_type"],
             fetched=row["fetched"].date().isoformat() if row["fetched"] else None,
             engine=extract.engine,
-            english=english,
+            english_only=english_only,
             min_words=min_words,
-            boilerplate=extract.boilerplate,
+            drop_notices=extract.boilerplate,
         )
 
 

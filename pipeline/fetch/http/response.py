@@ -10,6 +10,7 @@ from pipeline.corpus.schemas import OK
 from pipeline.fetch.http.content_coding import decoded
 from pipeline.fetch.http.target import Target
 from pipeline.fetch.outcome import Failure, http_reason
+from pipeline.media_type import media_type
 
 SPOOL = 1024 * 1024  # bytes of a body in memory; the rest is in a temporary file
 HEAD = 1024  # bytes looked at when a type is checked
@@ -72,7 +73,7 @@ def take(response: Response, body: Iterable[bytes], limit: int, content_types: l
     body: as encoded. limit: of its bytes, encoded and decoded. Raises Failure if it is not a whole body, or a
     2xx's that is not of one of `content_types` (None: any).
     """
-    response.content_type, response.charset = _media_type(response.header("content-type"))
+    response.content_type, response.charset = media_type(response.header("content-type"))
     kind = response.content_type
     wanted = 200 <= (response.status or 0) < 300 and content_types is not None
     if wanted and kind is not None and kind not in (content_types or ()):
@@ -116,15 +117,6 @@ def _read(body: Iterable[bytes], response: Response, limit: int) -> bytes:
         if response.n_bytes > limit:
             raise Failure("too_large", f"more than {limit} bytes decoded")
     return head
-
-
-def _media_type(header: str | None) -> tuple[str | None, str | None]:
-    """The media type and the charset that a Content-Type header names, in lower case."""
-    if not header or not header.strip():
-        return None, None
-    kind = re.split(r"[;,\s]", header.strip(), maxsplit=1)[0].lower()
-    charset = re.search(r"charset\s*=\s*[\"']?([^\s\"';,]+)", header, re.IGNORECASE)
-    return kind[:100] or None, charset[1].lower()[:40] if charset else None
 
 
 def _check_head(response: Response, head: bytes, content_types: list[str]) -> None:

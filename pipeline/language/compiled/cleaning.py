@@ -1,13 +1,15 @@
-"""The characters that langdetect looks at: `Detector.append` and `Detector.cleaning_text`, compiled.
+"""Cleaning of texts: langdetect's `Detector.append` and `Detector.cleaning_text`, compiled.
 
-URLs and mail addresses become a space, Vietnamese letters are composed, what is behind 10,000 characters is
-cut, and the Latin letters of a text that is mostly in another script go. Runs of spaces stay, of which
-langdetect makes one: n-grams do not show them.
+URLs and mail addresses become a space, Vietnamese letters are composed, the text is cut after 10,000
+characters, and Latin letters are removed from a text that is mostly in another script. langdetect also turns
+runs of spaces into one space; here they stay, for `detection.ngrams` skips them.
 """
 
 import numpy as np
 
-from pipeline.language.compiled.jit import compiled
+from pipeline.language.compiled.jit import jit
+
+__all__ = ["clean"]
 
 MAX_LENGTH = 10_000  # Detector.max_text_length, in characters
 MAX_URL, MAX_LOCAL, MAX_DOMAIN = 2_076, 64, 255  # repetitions in Detector.URL_RE and MAIL_RE
@@ -24,14 +26,14 @@ BYTES = np.array(
 )
 
 
-@compiled
+@jit
 def clean(
     data: np.ndarray, offsets: np.ndarray, max_chars: int, composed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The characters of all texts (code points, uint32) and where each text begins and ends (int64).
+    """The cleaned characters of all texts (code points, uint32), and the offsets of texts in them (int64).
 
-    data: UTF-8 of all texts; offsets: where each begins, and the end. max_chars: see `beginning`.
-    composed: `profiles.Tables.composed`.
+    data: UTF-8 of all texts, uint8. offsets: int64, shape (texts + 1,), where each begins in `data`.
+    max_chars: see `beginning`. composed: `profiles.Tables.composed`.
     """
     room = 0
     for t in range(len(offsets) - 1):
@@ -45,7 +47,7 @@ def clean(
     return characters[: ends[-1]], ends
 
 
-@compiled
+@jit
 def beginning(data: np.ndarray, start: int, end: int, max_chars: int) -> int:
     """Where to cut a text: see `pipeline.language.detect.beginning`. max_chars < 0: nowhere."""
     if max_chars < 0 or end - start <= max_chars:
@@ -71,7 +73,7 @@ def beginning(data: np.ndarray, start: int, end: int, max_chars: int) -> int:
     return cut
 
 
-@compiled
+@jit
 def url_end(data: np.ndarray, colon: int, end: int) -> int:
     """Where `://…` ends, if a URL's does, else `colon`."""
     here = colon + 3
@@ -83,7 +85,7 @@ def url_end(data: np.ndarray, colon: int, end: int) -> int:
     return here if here > colon + 3 else colon
 
 
-@compiled
+@jit
 def scheme_length(characters: np.ndarray, end: int) -> int:
     """4 if `http`, 5 if `https` stands before `end`, else 0."""
     for length in (4, 5):
@@ -95,7 +97,7 @@ def scheme_length(characters: np.ndarray, end: int) -> int:
     return 0
 
 
-@compiled
+@jit
 def domain_end(data: np.ndarray, at: int, end: int) -> int:
     """Where the address with its @ at `at` ends, `at` if it is none: MAIL_RE's greedy match, up to a URL."""
     first = stop = at + 1
@@ -113,7 +115,7 @@ def domain_end(data: np.ndarray, at: int, end: int) -> int:
     return min(stop, here + MAX_DOMAIN)
 
 
-@compiled
+@jit
 def append(data: np.ndarray, here: int, end: int, composed: np.ndarray, text: np.ndarray) -> int:
     """`Detector.append`: decodes into `text`, replaces URLs and addresses, composes; how many characters."""
     n = 0
@@ -157,7 +159,7 @@ def append(data: np.ndarray, here: int, end: int, composed: np.ndarray, text: np
     return min(n, MAX_LENGTH)
 
 
-@compiled
+@jit
 def without_latin(text: np.ndarray, n: int) -> int:
     """`Detector.cleaning_text`: drops `A` to `z` from a text that is mostly something else; what is left.
 

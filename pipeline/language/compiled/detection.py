@@ -1,24 +1,29 @@
-"""n-grams and trials: `Detector._extract_ngrams` and `Detector._detect_block`, compiled.
+"""n-grams and trials: langdetect's `Detector._extract_ngrams` and `Detector._detect_block`, compiled.
 
 The order of floating-point operations is langdetect's, except in sums over languages (where Python's own
-changed with version 3.12): the answers are equal to some 1e-15.
+changed with version 3.12): the probabilities are equal to about 1e-15.
 """
 
 from math import cos, log, pi, sin, sqrt
 
 import numpy as np
 
-from pipeline.language.compiled.jit import compiled, reassociating
+from pipeline.language.compiled.jit import jit, jit_reassociating
 from pipeline.language.compiled.profiles import N_WORDS, NOWHERE, SPACE, UPPER, N, Tables
+
+__all__ = ["detect"]
 
 ALPHA, ALPHA_WIDTH, BASE_FREQ = 0.5, 0.05, 10_000  # the constants of Detector
 N_TRIALS, ITERATION_LIMIT, CONVERGED, REPORTED = 7, 1_000, 0.99999, 0.1
-MAX_FOUND = 10  # languages can have more than REPORTED of the probability
+MAX_FOUND = 10  # languages: no more can each have more than REPORTED of the probability
 
 
-@compiled
+@jit
 def ngrams(text: np.ndarray, tables: Tables, found: np.ndarray) -> int:
-    """`Detector._extract_ngrams`: the rows of the n-grams that are in a profile, in order; their number."""
+    """`Detector._extract_ngrams`: fills `found` with the rows (`Tables.rows`) of known n-grams.
+
+    Returns their number.
+    """
     base, check, rows = tables.base, tables.check, tables.rows
     m = 0
     last, pair, last_upper = np.uint64(SPACE), np.uint64(NOWHERE), False
@@ -44,16 +49,16 @@ def ngrams(text: np.ndarray, tables: Tables, found: np.ndarray) -> int:
     return m
 
 
-@compiled
+@jit
 def uniform(words: np.ndarray, at: int) -> float:
     """`random.random()`: 53 bits of two words."""
     value: float = ((words[at] >> 5) * 67108864.0 + (words[at + 1] >> 6)) * (1.0 / 9007199254740992.0)
     return value
 
 
-@reassociating
+@jit_reassociating
 def normalise(probabilities: np.ndarray) -> bool:
-    """`Detector._normalize_prob`: divides by the sum; whether one passes CONVERGED."""
+    """`Detector._normalize_prob`: divides by the sum, in place; whether one is then over CONVERGED."""
     total, passed = 0.0, 0
     for k in range(len(probabilities)):
         total += probabilities[k]
@@ -63,9 +68,12 @@ def normalise(probabilities: np.ndarray) -> bool:
     return passed > 0
 
 
-@compiled
+@jit
 def trials(found: np.ndarray, m: int, words: np.ndarray, tables: Tables, mean: np.ndarray) -> None:
-    """`Detector._detect_block`: mean (float64 by language) of the probabilities at the end of each trial."""
+    """`Detector._detect_block`: fills `mean` (float64 by language) with the mean over all trials.
+
+    found: rows of n-grams, of which the first m count. words: of `profiles.random_words`.
+    """
     n = tables.n_languages
     probabilities = np.empty(len(mean))
     mean[:] = 0.0
@@ -99,14 +107,14 @@ def trials(found: np.ndarray, m: int, words: np.ndarray, tables: Tables, mean: n
             mean[j] += probabilities[j] / N_TRIALS
 
 
-@compiled
+@jit
 def detect(
     characters: np.ndarray, ends: np.ndarray, words: np.ndarray, tables: Tables
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each text, the number of languages found (int64), their numbers (uint8) and probabilities (float64),
-    the latter two with MAX_FOUND columns, best first.
+    """For each text the number of languages found (int64), the languages (uint8) and probabilities (float64).
 
-    characters, ends: of `cleaning.clean`. words: of `profiles.random_words`.
+    The latter two have shape (texts, MAX_FOUND), most probable first. characters, ends: of `cleaning.clean`.
+    words: of `profiles.random_words`.
     """
     n_texts = len(ends) - 1
     counts = np.zeros(n_texts, np.int64)

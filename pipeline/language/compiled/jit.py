@@ -1,17 +1,20 @@
-"""How the loops of this package are compiled."""
+"""The numba decorators by which the loops of this package are compiled."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
 
+__all__ = ["jit", "jit_reassociating"]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
-    """`numba.njit`: releases the GIL; cached on disk, so that workers do not compile again.
+def jit(function: Function) -> Function:
+    """`numba.njit` that releases the GIL and caches its code on disk, so that workers do not compile again.
 
-    The cache looks at the date of the function's own file only: what it calls must be in the same file.
+    The cache notices changes of the function's own file only: what the function calls must be in the same
+    file.
     """
     try:
         return cast(Function, numba.njit(nogil=True, cache=True)(function))
@@ -19,6 +22,6 @@ def compiled(function: Function) -> Function:
         return cast(Function, numba.njit(nogil=True)(function))
 
 
-def reassociating(function: Function) -> Function:
-    """`numba.njit`, free to add up in any order: for a loop that other compiled functions call."""
+def jit_reassociating(function: Function) -> Function:
+    """`numba.njit` that may add floats in any order (vector instructions); for loops that others call."""
     return cast(Function, numba.njit(nogil=True, fastmath={"reassoc"})(function))

@@ -1,5 +1,6 @@
-"""The tables of the compiled detector, made once a process of what the installed package ships: its profiles,
-its normalisation of characters, its Vietnamese compositions.
+"""The tables of the compiled detector, made once per process from what the installed langdetect ships.
+
+That is its language profiles, its normalisation of characters, and its Vietnamese compositions.
 """
 
 import json
@@ -12,12 +13,14 @@ import numpy as np
 from langdetect.detector_factory import PROFILES_DIRECTORY
 from langdetect.utils.ngram import NGram
 
-from pipeline.language.compiled.jit import compiled
+from pipeline.language.compiled.jit import jit
+
+__all__ = ["NOWHERE", "N_WORDS", "SPACE", "UPPER", "N", "Tables", "random_words", "tables"]
 
 N = 3  # NGram.N_GRAM
 N_WORDS = 1 << 15
-SPACE, OTHER, FIRST = 1, 2, 3  # codes of characters; OTHER: in no profile; FIRST: of the profiles' letters
-UPPER = 0x8000  # added to the code of a capital
+SPACE, OTHER, FIRST = 1, 2, 3  # codes of characters; OTHER: in no profile; FIRST: the first letter's
+UPPER = 0x8000  # added to the code of a capital letter
 NOWHERE = 0  # the node of n-grams that are in no profile and begin none
 FREE, ROOT = 0xFFFFFFFF, 0xFFFFFFFE  # in Tables.check
 WIDTH = 16  # float64 in four registers of AVX2, two of AVX-512: loops over languages have no remainder
@@ -25,7 +28,7 @@ COMBINING, BASES = 0x70, 0x250  # U+0300.. and the letters they compose with
 
 
 class Tables(NamedTuple):
-    """32 MB for the 55 languages, less than the lists of langdetect itself."""
+    """Everything that `cleaning` and `detection` look up: 32 MB, less than langdetect's own lists take."""
 
     composed: np.ndarray
     """uint16 (COMBINING, BASES): the letter made of a base and a combining mark, 0 if they do not compose."""
@@ -91,7 +94,7 @@ def _trie(words: np.ndarray, lengths: np.ndarray, n_codes: int) -> tuple[np.ndar
     return nodes, base[:size].copy(), check[:size].copy()
 
 
-@compiled
+@jit
 def add_children(parents: np.ndarray, codes: np.ndarray, base: np.ndarray, check: np.ndarray) -> np.ndarray:
     """Gives the nodes of a double-array trie their children: the child of node `s` by code `c` lies at
     `base[s] + c`, which `check` says belongs to `s`. (Aoe, "An Efficient Digital Search Algorithm by Using a
@@ -128,15 +131,19 @@ def add_children(parents: np.ndarray, codes: np.ndarray, base: np.ndarray, check
 
 @cache
 def random_words(seed: int) -> np.ndarray:
-    """The first 32-bit words (int64) of Python's Mersenne Twister, twice as many as can be needed: seven
-    trials of 1,001 draws, when every other word is refused, take 14,030 with a standard deviation of 118.
+    """The first N_WORDS 32-bit words (int64) of Python's `random.Random(seed)`, a Mersenne Twister.
+
+    More than twice as many as are needed: seven trials of 1,001 draws, when every other word is refused, take
+    14,030 with a standard deviation of 118.
     """
     return np.frombuffer(random.Random(seed).randbytes(4 * N_WORDS), "<u4").astype(np.int64)
 
 
 def _profiles() -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Names, and a row for each n-gram of each language: its characters (uint32, N columns, 0 behind the
-    end), their number, the language's number (uint8), its share (float64).
+    """Names of languages, and for each n-gram of each language a row of four arrays.
+
+    These are its characters (uint32, N columns, padded with 0), their number, the language (uint8), and the
+    n-gram's share of the language's n-grams of this length (float64).
     """
     names: list[str] = []
     words, lengths, languages, shares = [], [], [], []

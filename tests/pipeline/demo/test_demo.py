@@ -21,7 +21,7 @@ from pipeline import configuration, demo
 from pipeline.corpus.schemas import OK
 from pipeline.demo import build, content, plan
 from pipeline.demo.web import Request, Web
-from pipeline.extraction.extract import extract_page
+from pipeline.extraction.one_page import extract_page
 from pipeline.extraction.page import Page
 from pipeline.fetch import fetch
 from pipeline.fetch.archives.warc import read_body

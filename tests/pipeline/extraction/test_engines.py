@@ -8,8 +8,8 @@ import pytest
 from trafilatura import metadata
 
 from pipeline.extraction import engines
-from pipeline.extraction.extract import clean, extract_page
 from pipeline.extraction.fast_trafilatura import main_text, markup
+from pipeline.extraction.one_page import clean, extract_page
 from pipeline.extraction.page import Text
 from tests.pipeline.pages import news, readability
 from tests.shared import needs_shared

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.extraction.extract import _distinct, clean, extract, extract_page
+from pipeline.extraction.many_pages import _distinct, extract_pages
+from pipeline.extraction.one_page import clean, extract_page
 from pipeline.extraction.page import Page, Text
 from pipeline.settings import Extract
 from tests.pipeline.pages import news, readability
@@ -55,7 +56,7 @@ def test_comments_of_readers_are_left_out() -> None:
 
 def test_poison_pages_cost_only_themselves() -> None:
     paragraph = f"<p>{PROSE}</p>"
-    rules = {"english": True, "min_words": 50, "boilerplate": True}
+    rules = {"english_only": True, "min_words": 50, "drop_notices": True}
     pages = {
         "nested": f"<html><body>{'<div>' * 100_000}{paragraph * 5}{'</div>' * 100_000}</body></html>",
         "20 MB": f"<html><body>{paragraph * 100_000}</body></html>",
@@ -74,7 +75,7 @@ def test_poison_pages_cost_only_themselves() -> None:
     goods = [page(PAGE.replace("harbour", f"harbour {number}")) for number in range(len(pages) + 1)]
     poison = [msgspec.structs.replace(page(body), **rules) for body in pages.values()]
     mixed = [item for pair in zip(goods, poison, strict=False) for item in pair] + goods[-1:]
-    outcomes = list(extract(mixed, Extract(deadline=2.0, memory_limit=2**30)))
+    outcomes = list(extract_pages(mixed, Extract(deadline=2.0, memory_limit=2**30)))
     assert [outcome.value for outcome in outcomes[::2]] == list(map(extract_page, goods))
     found = dict(zip(pages, outcomes[1::2], strict=True))
     assert {name: outcome.reason for name, outcome in found.items()} == {
@@ -110,8 +111,8 @@ def test_pages_that_are_alike_are_extracted_once(kinds: list[int]) -> None:
             yield first
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipeline.extraction.extract._distinct", distinct)
-        outcomes = list(extract((page(bodies[kind]) for kind in kinds), Extract()))
+        patched.setattr("pipeline.extraction.many_pages._distinct", distinct)
+        outcomes = list(extract_pages((page(bodies[kind]) for kind in kinds), Extract()))
     assert [page.body.decode() for page in read] == [bodies[kind] for kind in dict.fromkeys(kinds)]
     assert [outcome.value for outcome in outcomes] == [extract_page(page(bodies[kind])) for kind in kinds]
 
@@ -127,13 +128,13 @@ def test_alike_is_what_gives_the_same() -> None:
     }
     pages = [Page(body, url, fetched="2020-01-01") for url in urls]
     pages.append(Page(body, "http://example.org/2018/05/07/ferry", fetched="2018-01-01"))
-    found = [outcome.value and outcome.value.date for outcome in extract(pages, Extract())]
+    found = [outcome.value and outcome.value.date for outcome in extract_pages(pages, Extract())]
     assert found == [*urls.values(), None]
     assert found == [text.date for text in map(extract_page, pages) if text]
     charsets = ["utf-8", "iso-8859-7", "koi8-r"]
     greek = PAGE.replace("quay", "καφέ").encode("iso-8859-7")
     labelled = [Page(greek, URL, charset) for charset in charsets]
-    texts = [outcome.value for outcome in extract(labelled, Extract())]
+    texts = [outcome.value for outcome in extract_pages(labelled, Extract())]
     assert texts == [extract_page(each) for each in labelled]
     assert len({text.text for text in texts if text}) == len(charsets)
 
@@ -143,7 +144,7 @@ def test_plain_text_is_passed_through() -> None:
     found = extract_page(page(body, content_type="text/plain"))
     assert found == Text("Chapter 1\n\n  It was <b>not</b> a\ngood day; the café was shut.")
     big = page("word " * 4_000_000, content_type="text/plain")
-    assert [outcome.reason for outcome in extract([big], Extract())] == ["ok"]
+    assert [outcome.reason for outcome in extract_pages([big], Extract())] == ["ok"]
     assert extract_page(page(" \n\t", content_type="text/plain")) is None
 
 
@@ -194,7 +195,7 @@ def test_quality_floor(engine: str, pages: Callable[[], Iterator[tuple[Page, str
     """May rise, not fall. Of 15 pages each; over all pages see docs/measurements.md."""
     bodies, golds = zip(*pages(), strict=True)
     bodies = [msgspec.structs.replace(page, engine=engine) for page in bodies]
-    outcomes = list(extract(bodies, Extract()))
+    outcomes = list(extract_pages(bodies, Extract()))
     assert Counter(outcome.reason for outcome in outcomes) == {"ok": len(bodies)}
     found = [outcome.value.text for outcome in outcomes if outcome.value]
     assert sum(map(f1, found, golds)) / len(bodies) >= floor

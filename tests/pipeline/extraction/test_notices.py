@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extraction.notices import FILLER, MAX_CHARS, NOTICES, notice
+from pipeline.extraction.notices import FILLER, MAX_CHARS, NOTICES, classify
 from tests.pipeline.quality.test_rules import GOOD
 
 KINDS = {
@@ -52,24 +52,24 @@ PAGES = [  # kind, and a text
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {FILLER}))
 def test_every_notice_is_recognised(kind: str) -> None:
     for line in KINDS[kind]:
-        assert notice(line.replace("*", "example.com")) == (kind, 1.0), line
+        assert classify(line.replace("*", "example.com")) == (kind, 1.0), line
 
 
 @pytest.mark.parametrize(("kind", "text"), PAGES)
 def test_pages_of_notices(kind: str, text: str) -> None:
-    assert notice(text) == (kind, 1.0)
-    assert notice(f"{GOOD}\n{text}")[1] < 1, "an article may end in a notice"
-    assert notice(f"{text} It was on everybody's screen that morning.")[1] < 1
+    assert classify(text) == (kind, 1.0)
+    assert classify(f"{GOOD}\n{text}")[1] < 1, "an article may end in a notice"
+    assert classify(f"{text} It was on everybody's screen that morning.")[1] < 1
 
 
 def test_what_is_no_notice() -> None:
-    assert notice("") == notice("... !") == (None, 0.0)
-    assert notice("Home\nSearch\nLog in") == (None, 1.0)
-    assert notice("My old car is for sale, and my house is not found on any map.")[1] < 1
-    assert notice(KINDS["not_found"][0] * 100) == (None, 0.0), f"more than {MAX_CHARS} characters"
+    assert classify("") == classify("... !") == (None, 0.0)
+    assert classify("Home\nSearch\nLog in") == (None, 1.0)
+    assert classify("My old car is for sale, and my house is not found on any map.")[1] < 1
+    assert classify(KINDS["not_found"][0] * 100) == (None, 0.0), f"more than {MAX_CHARS} characters"
 
 
 @given(st.text(), st.sampled_from([line for lines in KINDS.values() for line in lines]))
 def test_any_other_word_makes_a_text_uncertain(text: str, line: str) -> None:
-    assert 0 <= notice(text)[1] <= 1
-    assert notice(f"{line.replace('*', 'it')} xylophonist")[1] < 1 or "*" in line
+    assert 0 <= classify(text)[1] <= 1
+    assert classify(f"{line.replace('*', 'it')} xylophonist")[1] < 1 or "*" in line

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lxml import html
 
 from pipeline.extraction import prefilter
-from pipeline.extraction.extract import extract_page
+from pipeline.extraction.one_page import extract_page
 from pipeline.extraction.page import Dropped, Page, Text
 from tests.pipeline.extraction.test_extract import news, readability
 from tests.pipeline.language.test_detect import TEXTS
@@ -21,7 +21,7 @@ NOTICE = "You need to enable JavaScript to run this app."
 
 
 def judged(body: str, english: bool = True, min_words: int = 50) -> str | None:
-    page = Page(b"", "http://example.org/", english=english, min_words=min_words)
+    page = Page(b"", "http://example.org/", english_only=english, min_words=min_words)
     found = prefilter.judge(html.fromstring(f"<html><body>{body}</body></html>"), page)
     return found and found.reason
 
@@ -49,7 +49,7 @@ def test_json_that_an_engine_may_read_counts() -> None:
 
 
 def test_the_sample_is_from_the_middle() -> None:
-    page = Page(b"", "", english=True)
+    page = Page(b"", "", english_only=True)
     found = prefilter.judge(html.fromstring(f"<p>{'eins ' * 1000} {GERMAN * 10} {'zwei ' * 1000}</p>"), page)
     assert found
     assert len(found.text) == prefilter.SAMPLE
@@ -77,7 +77,7 @@ def test_no_english_page_is_lost() -> None:
     dropped = 0
     for page in pages:
         whole = extract_page(page)
-        found = extract_page(Page(page.body, page.url, fetched=page.fetched, english=True, min_words=50))
+        found = extract_page(Page(page.body, page.url, fetched=page.fetched, english_only=True, min_words=50))
         assert isinstance(whole, Text)
         if isinstance(found, Dropped):
             dropped += 1

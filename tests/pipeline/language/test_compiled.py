@@ -262,11 +262,11 @@ def test_without_numba_langdetect_answers_and_one_warning(monkeypatch: pytest.Mo
     ours = detect.detect_langs(texts)
     monkeypatch.setitem(sys.modules, "pipeline.language.compiled", None)
     monkeypatch.delattr("pipeline.language.compiled")
-    detect.compiled.cache_clear()
+    detect._compiled.cache_clear()
     try:
         with pytest.warns(UserWarning, match="without numba"):
             found = detect.detect_langs(texts)
         assert detect.detect_langs(texts) == found  # a second warning would be an error
     finally:
-        detect.compiled.cache_clear()
+        detect._compiled.cache_clear()
     assert [[name for name, _ in text] for text in found] == [[name for name, _ in text] for text in ours]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langdetect import DetectorFactory, LangDetectException
 
-from pipeline.language.detect import IDENTIFIED, _detectors, beginning, detect_langs, language
+from pipeline.language.detect import IDENTIFIED, _detectors, beginning, detect_langs, identify
 from pipeline.settings import Language
 from tests.shared import SHARED, needs_shared
 
@@ -95,7 +95,7 @@ def test_beginning(text: str, max_chars: int) -> None:
 
 
 def test_outcomes() -> None:
-    found = language(TEXTS, Language(min_probability=0.9))
+    found = identify(TEXTS, Language(min_probability=0.9))
     assert found.schema == IDENTIFIED
     assert found["language"].to_pylist()[:6] == ["en", "de", "fr", "ja", None, None]
     assert found["reason"].to_pylist()[:6] == [
@@ -110,7 +110,7 @@ def test_an_unsure_answer_is_dropped_by_its_own_name() -> None:
     text = TEXTS[0] + TEXTS[2]
     (name, probability), (second, _) = detect_langs([text])[0]
     assert probability < 0.99
-    found = language([text], Language(keep=[name], min_probability=0.99))  # type: ignore[list-item]
+    found = identify([text], Language(keep=[name], min_probability=0.99))  # type: ignore[list-item]
     assert found["reason"].to_pylist() == ["low_probability"]
     assert found["runner_up"].to_pylist() == [second]
     assert {name, second} == {"en", "fr"}
@@ -118,7 +118,7 @@ def test_an_unsure_answer_is_dropped_by_its_own_name() -> None:
 
 
 def test_no_documents() -> None:
-    assert language(pa.array([], pa.large_string()), Language()) == IDENTIFIED.empty_table()
+    assert identify(pa.array([], pa.large_string()), Language()) == IDENTIFIED.empty_table()
 
 
 def test_the_settings_know_langdetects_languages() -> None:
@@ -146,7 +146,7 @@ def test_accuracy_floor() -> None:
             if len(line) >= 100
         ]
     for texts, n_english, most_mistakes in ((declarations, 1, 6), (sentences, 514, 313)):
-        reasons = language([text for _, text in texts], Language())["reason"]
+        reasons = identify([text for _, text in texts], Language())["reason"]
         kept = [code for (code, _), reason in zip(texts, reasons.to_pylist(), strict=True) if reason == "ok"]
         assert kept.count("en") == n_english == [code for code, _ in texts].count("en")
         assert len(kept) - n_english <= most_mistakes
@@ -163,6 +163,6 @@ def test_english_is_english_and_no_other_language_that_langdetect_knows() -> Non
     known = {name.partition("-")[0] for name in _detectors(0).get_lang_list()} | {"nb", "nn"}
     rows = [row for row in rows if row["bcp47"].partition("-")[0] in known]
     assert len(rows) > 60
-    reasons = language([row["text"] for row in rows], Language(max_chars=1000))["reason"]
+    reasons = identify([row["text"] for row in rows], Language(max_chars=1000))["reason"]
     kept = {row["bcp47"] for row, reason in zip(rows, reasons.to_pylist(), strict=True) if reason == "ok"}
     assert kept == {"en"}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.corpus.schemas import DOCUMENTS
-from pipeline.language.foreign_paragraphs import EXAMPLES, EXCERPT, MIN_CHARS, languages, merge
+from pipeline.language.foreign_paragraphs import EXAMPLES, EXCERPT, MIN_CHARS, merge, summarize
 from pipeline.settings import Language
 from tests.pipeline.language.test_detect import TEXTS
 
@@ -29,7 +29,7 @@ def table(rows: Rows, language: str = "en") -> pa.Table:
 
 
 def test_residue() -> None:
-    found = languages(
+    found = summarize(
         table(
             [
                 ("quality", "ok", [ENGLISH, GERMAN, TEXTS[2]]),
@@ -55,19 +55,19 @@ def test_residue() -> None:
 
 def test_what_is_kept_is_no_residue() -> None:
     rows: Rows = [("quality", "ok", [ENGLISH, GERMAN])]
-    assert list(languages(table(rows), Language(keep=["de"]))["residue"]) == ["en"]
-    assert languages(table(rows), Language(keep=["de", "en"]))["residue"] == {}
-    assert languages(table([("quality", "ok", ["1" * MIN_CHARS])]), Language())["residue"] == {}
+    assert list(summarize(table(rows), Language(keep=["de"]))["residue"]) == ["en"]
+    assert summarize(table(rows), Language(keep=["de", "en"]))["residue"] == {}
+    assert summarize(table([("quality", "ok", ["1" * MIN_CHARS])]), Language())["residue"] == {}
 
 
 @settings(max_examples=30)
 @given(st.lists(st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4), max_size=8), st.integers(0, 8))
 def test_partitions_add_up(documents: list[list[str]], cut: int) -> None:
     whole = table([("quality", "ok", paragraphs) for paragraphs in documents])
-    parts = [languages(part, Language()) for part in (whole[:cut], whole[cut:])]
-    assert merge(parts) == merge(reversed(parts)) == languages(whole, Language())
+    parts = [summarize(part, Language()) for part in (whole[:cut], whole[cut:])]
+    assert merge(parts) == merge(reversed(parts)) == summarize(whole, Language())
     assert all(len(left["examples"]) <= EXAMPLES for left in merge(parts)["residue"].values())
 
 
 def test_nothing() -> None:
-    assert merge([]) == languages(table([]), Language())
+    assert merge([]) == summarize(table([]), Language())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.quality.measures import STOP_WORDS, Documents, duplicate_ngram_chars, top_ngram_chars
-from pipeline.quality.rules import RULES, quality
+from pipeline.quality.rules import RULES, apply_rules
 from pipeline.settings import Quality
 
 GOOD = """\
@@ -32,7 +32,7 @@ ALL = Quality(
 
 
 def verdict(text: str, rules: Quality) -> str:
-    (reason,) = quality(pa.array([text]), rules)[1].to_pylist()
+    (reason,) = apply_rules(pa.array([text]), rules)[1].to_pylist()
     return str(reason)
 
 
@@ -99,19 +99,19 @@ def test_the_first_broken_rule_is_the_reason() -> None:
 
 def test_the_bars_of_tables_are_not_words() -> None:
     table = "| Film | Year |\n|---|---|\n| Solaris | 1972 |\n| Stalker | 1979 |"
-    words, _ = quality(pa.array([table]), NONE)
+    words, _ = apply_rules(pa.array([table]), NONE)
     assert words.to_pylist() == [6]
 
 
 @pytest.mark.parametrize("text", ["", " \n\t\n ", "|", "a", "\n\n\na\n", "...", "\u3000\u00a0"])
 def test_next_to_nothing(text: str) -> None:
-    words, reasons = quality(pa.array([text, GOOD], pa.large_string()), ALL)
+    words, reasons = apply_rules(pa.array([text, GOOD], pa.large_string()), ALL)
     assert words[0].as_py() == len([word for word in text.split() if word != "|"])
     assert reasons.to_pylist() == ["min_words", "ok"]
 
 
 def test_no_documents() -> None:
-    words, reasons = quality(pa.array([], pa.large_string()), ALL)
+    words, reasons = apply_rules(pa.array([], pa.large_string()), ALL)
     assert (words.type, len(words), reasons.type, len(reasons)) == (pa.int32(), 0, pa.string(), 0)
 
 
@@ -135,10 +135,10 @@ def test_a_document_is_measured_alone(batch: list[str]) -> None:
 @settings(max_examples=40)
 @given(batches)
 def test_chunks_and_offsets_make_no_difference(batch: list[str]) -> None:
-    whole = quality(pa.array(batch, pa.large_string()), ALL)
+    whole = apply_rules(pa.array(batch, pa.large_string()), ALL)
     chunks = pa.chunked_array([[], batch[:1], batch[1:]], pa.string())
     sliced = pa.array([GOOD, *batch, GOOD], pa.large_string())[1:-1]
-    assert quality(chunks, ALL) == whole == quality(sliced, ALL)
+    assert apply_rules(chunks, ALL) == whole == apply_rules(sliced, ALL)
 
 
 def words_of(text: str) -> list[str]:
