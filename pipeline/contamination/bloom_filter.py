@@ -1,138 +1,113 @@
-"""The Bloom filter over the n-grams of a batch's training documents: made on Dask, kept with the corpus.
+"""The Bloom filter of the n-grams of a batch's training documents, kept with the corpus.
 
     filters/<batch>/train.bloom     the filter (`dedup.bloom.bloom_filter` describes the file)
-    filters/<batch>/train.json      what it was made from, and how often it errs
+    filters/<batch>/train.json      its record: what it was made from, and how often it errs
 
-It is sized from the number of distinct n-grams, which the stage `overlap` has estimated. Held-out documents
-are not in it. How often it errs is measured when it is made: with random n-grams that no text has, as in the
-GPT-2 paper, and with random n-grams of words that are units by themselves, from a sample of the documents.
+It is filled in several tasks (`fill`), joined by OR (`join`), and stored (`store`). Held-out documents are
+not in it. Its false positive rate is measured when it is stored: with random n-grams that no text has, as in
+the GPT-2 paper, and with random n-grams of words that are units by themselves, from a sample of the
+documents.
 """
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial, reduce
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from distributed import Client, KilledWorker
 
 from dedup.bloom import false_positives
-from dedup.bloom.bloom_filter import VERSION, BloomFilter
+from dedup.bloom.bloom_filter import BloomFilter
 from dedup.ngrams.hashing import NGrams
 from pipeline.batch.kept import kept
-from pipeline.batch.stage import Partition, Run
+from pipeline.batch.stage import Partition
 from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
-from pipeline.settings import fingerprint
 from shards import writer
 
-TRIALS = 1_000_000  # n-grams that no text has, to measure the false positive rate with: as many as the paper
-WORD_TRIALS = 10_000_000  # n-grams of real words
-SAMPLE = 500  # documents whose words these are: those with the lowest ids, in any partitions the same
-CHARACTERS = 10_000  # of each of them
+__all__ = ["Filled", "Filling", "fill", "join", "load", "name", "size", "store"]
+
+TRIALS = 1_000_000  # random n-grams that no text has, to measure the error rate with: as many as in the paper
+WORD_TRIALS = 10_000_000  # random n-grams of real words, for the same
+SAMPLE = 500  # documents whose words these are: those with the lowest ids, whatever the partitions
+CHARACTERS = 10_000  # of each of these documents
 SEED = 2019
 SAMPLED = pa.schema([("doc_id", pa.string()), ("text", pa.large_string())])
 
+Filled: TypeAlias = tuple[BloomFilter, pa.Table]  # of some partitions, with a sample of schema SAMPLED
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How the filter of a batch is filled: sent to every task.
+
+    n_blocks, blocks_per_item: the size of the filter (`BloomFilter`). heldout: the share of documents that
+    are left out, from 0 to 1.
+    """
+
+    corpus: Corpus
+    batch: str
+    ngrams: NGrams
+    n_blocks: int
+    blocks_per_item: int
+    heldout: float
+
 
 def name(batch: str, ending: str = "bloom") -> str:
-    """The name of a batch's filter in the corpus."""
+    """The name in the corpus of a batch's filter, or with the ending `json` of its record."""
     return f"filters/{batch}/train.{ending}"
 
 
-def build(run: Run, ngrams: NGrams, inputs: Sequence[Any], distinct: int, bound: int) -> dict[str, Any]:
-    """Makes the filter of the batch, or finds it made from the same inputs. Returns its record.
+def size(bound: int, rate: float, ngrams: NGrams) -> tuple[int, int]:
+    """Blocks, and blocks for each n-gram, of a filter for `bound` n-grams with false positive rate `rate`.
 
-    distinct, bound: the estimated number of distinct n-grams, and an upper bound for it. Each worker fills a
-    filter with its partitions, and these are joined by OR: a worker holds up to three filters (5 bytes for
-    each distinct n-gram and filter at a rate of 1e-8).
+    Raises UserError for a rate that no filter can have.
     """
-    settings, heldout = run.settings.overlap, run.settings.shards.heldout
-    rate = settings.false_positive_rate
-    key = fingerprint(["filter", VERSION, ngrams.identity, list(inputs), rate, heldout, bound])
-    record = run.corpus.read_json(name(run.batch, "json"))
-    if record and record["key"] == key and run.corpus.exists(name(run.batch)):
-        return record
     try:
         empty = BloomFilter.sized(bound, rate, ngrams.identity)
     except ValueError as error:
         raise UserError(f"overlap.false_positive_rate: {error}") from error
-    about = {"key": key, "distinct": distinct, "rate_asked": rate}
-    with run.progress.stage("filter", total=len(inputs)) as progress:
-        record = _on_dask(
-            run.client, run, ngrams, len(inputs), (empty.n_blocks, empty.blocks_per_item), heldout, about
-        )
-        for _ in inputs:
-            progress.advance({})
-    run.corpus.write_json(name(run.batch, "json"), record)
-    return record
+    return empty.n_blocks, empty.blocks_per_item
 
 
-def _on_dask(
-    client: Client,
-    run: Run,
-    ngrams: NGrams,
-    partitions: int,
-    size: tuple[int, int],
-    heldout: float,
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    tasks = min(max(1, partitions), max(1, len(client.scheduler_info()["workers"])))
-    fill = partial(_fill, corpus=run.corpus, batch=run.batch, ngrams=ngrams, size=size, heldout=heldout)
-    parts = client.map(fill, [range(i, partitions, tasks) for i in range(tasks)], pure=False, retries=1)
-    whole = reduce(lambda one, other: client.submit(_join, one, other, pure=False), parts)
-    stored = client.submit(_store, whole, ngrams, run.corpus, run.batch, about, pure=False)
-    del parts, whole
-    try:
-        record: dict[str, Any] = stored.result()
-    except KilledWorker as error:
-        raise UserError(
-            "the Bloom filter of the training set: several workers died in making it; give them more memory, "
-            "or raise overlap.false_positive_rate"
-        ) from error
-    return record
-
-
-def _fill(
-    numbers: Sequence[int], corpus: Corpus, batch: str, ngrams: NGrams, size: tuple[int, int], heldout: float
-) -> tuple[BloomFilter, pa.Table]:
+def fill(numbers: Sequence[int], filling: Filling) -> Filled:
     """The filter of some partitions, and the sample of their documents (5 million characters at most)."""
-    result = BloomFilter(*size, ngrams.identity)
+    result = BloomFilter(filling.n_blocks, filling.blocks_per_item, filling.ngrams.identity)
     sample = SAMPLED.empty_table()
     for number in numbers:
-        partition = Partition(corpus, batch, number)
-        rows = kept(partition, ["doc_id", "text"], after="overlap")
-        rows = rows.filter(pa.array(~writer.is_heldout(rows["doc_id"], heldout)))
-        result.add(ngrams.grams(rows["text"]).hashes)
+        rows = kept(Partition(filling.corpus, filling.batch, number), ["doc_id", "text"], after="overlap")
+        rows = rows.filter(pa.array(~writer.is_heldout(rows["doc_id"], filling.heldout)))
+        result.add(filling.ngrams.grams(rows["text"]).hashes)
         sample = _lowest(sample, rows)
     return result, sample
 
 
 def _lowest(sample: pa.Table, rows: pa.Table) -> pa.Table:
-    """The sample of both together."""
+    """The sample of a sample and further documents together."""
     rows = pa.concat_tables([sample, rows.select(SAMPLED.names).cast(SAMPLED)])
     rows = rows.take(pc.sort_indices(rows["doc_id"])[:SAMPLE])
     starts = pc.utf8_slice_codeunits(rows["text"], 0, CHARACTERS)
     return rows.set_column(1, SAMPLED.field("text"), starts)
 
 
-def _join(
-    one: tuple[BloomFilter, pa.Table], other: tuple[BloomFilter, pa.Table]
-) -> tuple[BloomFilter, pa.Table]:
+def join(one: Filled, other: Filled) -> Filled:
+    """The filter of the partitions of both, and the sample of their documents."""
     first, second = one[0], other[0]
     result = BloomFilter(first.n_blocks, first.blocks_per_item, first.about, np.array(first.words))
     result |= second
     return result, _lowest(one[1], other[1])
 
 
-def _store(
-    made: tuple[BloomFilter, pa.Table], ngrams: NGrams, corpus: Corpus, batch: str, about: dict[str, Any]
-) -> dict[str, Any]:
+def store(made: Filled, filling: Filling, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes the filter of all partitions to the corpus. Returns its record: `about`, size, and error rates.
+
+    about: has, among others, the estimated number of `distinct` n-grams.
+    """
     whole, sample = made
-    with corpus.writing(name(batch)) as path:
+    with filling.corpus.writing(name(filling.batch)) as path:
         whole.save(str(path))
     return {
         **about,
@@ -141,19 +116,19 @@ def _store(
         "fill": whole.fill,
         "rate_expected": whole.false_positive_rate(about["distinct"]),
         "tried": TRIALS,
-        "found": int(whole.contains(ngrams.absent(TRIALS, SEED)).sum()),
+        "found": int(whole.contains(filling.ngrams.absent(TRIALS, SEED)).sum()),
         "real_words": asdict(
             false_positives.real_words(
-                whole, ngrams, sample["text"].to_pylist(), WORD_TRIALS, about["distinct"], SEED
+                whole, filling.ngrams, sample["text"].to_pylist(), WORD_TRIALS, about["distinct"], SEED
             )
         ),
     }
 
 
 def load(corpus: Corpus, batch: str, ngrams: NGrams) -> tuple[BloomFilter, dict[str, Any]]:
-    """The filter of a batch, mapped to memory if it is local, and its record.
+    """The filter of a batch, mapped into memory if the corpus is local, and its record.
 
-    Raises UserError if there is none, it is damaged, or of other n-grams.
+    Raises UserError if it is missing, damaged, or made of other n-grams.
     """
     place = f"{corpus.url}: the Bloom filter of batch '{batch}'"
     if not corpus.exists(name(batch)):

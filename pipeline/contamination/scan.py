@@ -1,12 +1,10 @@
-"""Scanning documents for n-grams of benchmarks: those of a partition, or of all partitions of a corpus."""
+"""Scanning documents for n-grams of benchmarks, and the matching passages as evidence."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from distributed import Client, KilledWorker, as_completed
 from numpy.typing import NDArray
 
 from dedup.ngrams.evidence import passages
@@ -14,37 +12,35 @@ from dedup.ngrams.hashing import Grams
 from dedup.ngrams.matches import matches
 from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.shares import Scan, Share
-from pipeline.batch.kept import kept
-from pipeline.batch.stage import Partition
-from pipeline.corpus.files import Corpus
-from pipeline.corpus.partitions import Table
-from pipeline.errors import UserError
 from shards import writer
 
-EVIDENCE = pa.schema(
+__all__ = ["COLUMNS", "EVIDENCE", "ScannedDocuments", "Totals", "longest_matches", "scan_documents"]
+
+EVIDENCE = pa.schema(  # a run of n-grams that a document and an example have in common
     [
         ("benchmark", pa.int32()),  # index into BenchmarkIndex.entries
         ("example", pa.int64()),  # row of BenchmarkIndex.examples
-        ("example_position", pa.int64()),
-        ("n_grams", pa.int64()),
+        ("example_position", pa.int64()),  # the n-gram of the example that the run begins with
+        ("n_grams", pa.int64()),  # length of the run
         ("doc_id", pa.string()),
         ("url", pa.string()),
-        ("before", pa.string()),
+        ("before", pa.string()),  # the document's text before the passage, the passage, and after it
         ("text", pa.string()),
         ("after", pa.string()),
     ]
 )
-COLUMNS = ["doc_id", "url", "text"]
-MATCHES = 100  # runs of n-grams of one document that are looked at
+COLUMNS = ["doc_id", "url", "text"]  # of documents that are scanned
+MATCHES = 100  # runs of n-grams that are looked at in one document
 PER_EXAMPLE, PER_BENCHMARK = 5, 500  # pieces of evidence that a partition, and the report, keep
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the documents of a partition have in common with benchmarks.
+class ScannedDocuments:
+    """What some documents have in common with benchmarks.
 
-    training: which of them are not held out: only these count in `scan.seen`, `evidence` (table of schema
-    EVIDENCE) and `documents`.
+    training: bool, shape (documents,): which are not held out. grams: the n-grams of all documents. scan:
+    what all of them have in common with benchmarks, but `scan.seen` counts training documents only. So do
+    evidence, a table of schema EVIDENCE, and documents, how many of them have any n-gram of a benchmark.
     """
 
     training: NDArray[np.bool_]
@@ -54,13 +50,45 @@ class Found:
     documents: Share
 
 
-def look(rows: pa.Table, index: BenchmarkIndex, heldout: float) -> Found:
-    """Looks for n-grams of benchmarks in documents. rows: with COLUMNS."""
+class Totals:
+    """What the training documents of several partitions have in common with benchmarks, in any order.
+
+    seen: bool, shape (distinct n-grams of the index,): those that any of them has.
+    """
+
+    def __init__(self, index: BenchmarkIndex) -> None:
+        self.seen: NDArray[np.bool_] = np.zeros(len(index.hashes), np.bool_)
+        self._evidence = [EVIDENCE.empty_table()]
+        self._hits = self._total = 0
+
+    def add(self, seen: NDArray[np.bool_], evidence: pa.Table, documents: Share) -> None:
+        """Adds a partition: the fields of its ScannedDocuments."""
+        self.seen |= seen
+        self._evidence.append(evidence)
+        self._hits += documents.hits
+        self._total += documents.total
+
+    @property
+    def evidence(self) -> pa.Table:
+        """Table of schema EVIDENCE, `longest_matches` of all partitions."""
+        return longest_matches(pa.concat_tables(self._evidence))
+
+    @property
+    def documents(self) -> Share:
+        """How many of the training documents have any n-gram of a benchmark."""
+        return Share(self._hits, self._total)
+
+
+def scan_documents(rows: pa.Table, index: BenchmarkIndex, heldout: float) -> ScannedDocuments:
+    """Looks for n-grams of benchmarks in documents.
+
+    rows: a table with COLUMNS. heldout: the share of documents that is held out, from 0 to 1.
+    """
     training = ~writer.is_heldout(rows["doc_id"], heldout)
     grams = index.ngrams.grams(rows["text"])
     scan = index.scan(grams, training)
     contaminated = np.flatnonzero(training & (scan.hits > 0))
-    return Found(
+    return ScannedDocuments(
         training,
         grams,
         scan,
@@ -69,55 +97,11 @@ def look(rows: pa.Table, index: BenchmarkIndex, heldout: float) -> Found:
     )
 
 
-def partitions(corpus: Corpus, batches: Sequence[str]) -> Iterator[tuple[Partition, float]]:
-    """The partitions of committed batches, and which share of each batch is held out.
+def longest_matches(evidence: pa.Table) -> pa.Table:
+    """The longest runs of each example, PER_EXAMPLE of them, and of each benchmark, PER_BENCHMARK.
 
-    Raises UserError if a batch has none.
+    evidence: of schema EVIDENCE, in any order. The result has the longest first, in a total order.
     """
-    records = corpus.batches()
-    for batch in batches:
-        share = float(records[batch]["settings"]["shards"]["heldout"])
-        for number in range(len(Table(corpus, "overlap", batch).complete().parts)):
-            yield Partition(corpus, batch, number), share
-
-
-def look_through(
-    client: Client, corpus: Corpus, batches: Sequence[str], index: BenchmarkIndex
-) -> tuple[NDArray[np.bool_], pa.Table, Share]:
-    """Scans the training documents of committed batches on Dask: a partition is a task.
-
-    Returns the n-grams of the index that are in them, the evidence, and how many documents have any. A worker
-    holds the index and a partition. Raises UserError.
-    """
-    shared = client.scatter(index, broadcast=True)
-    tasks = [
-        client.submit(_look, partition, shared, heldout, retries=1, pure=False)
-        for partition, heldout in partitions(corpus, batches)
-    ]
-    seen = np.zeros(len(index.hashes), np.bool_)
-    evidence, hits, total = [EVIDENCE.empty_table()], 0, 0
-    try:
-        for task in as_completed(tasks):
-            in_part, quotes, documents = task.result()
-            task.release()
-            seen |= in_part
-            evidence.append(quotes)
-            hits += documents.hits
-            total += documents.total
-    except KilledWorker as error:
-        raise UserError("several workers died scanning the documents; give them more memory") from error
-    return seen, strongest(pa.concat_tables(evidence)), Share(hits, total)
-
-
-def _look(
-    partition: Partition, index: BenchmarkIndex, heldout: float
-) -> tuple[NDArray[np.bool_], pa.Table, Share]:
-    found = look(kept(partition, COLUMNS), index, heldout)
-    return found.scan.seen, found.evidence, found.documents
-
-
-def strongest(evidence: pa.Table) -> pa.Table:
-    """The longest matches of each example and benchmark, in a total order."""
     frame = evidence.to_pandas(types_mapper=pd.ArrowDtype)
     frame = frame.sort_values(
         ["n_grams", "doc_id", "example", "example_position", "before"],
@@ -150,4 +134,4 @@ def _evidence(index: BenchmarkIndex, rows: pa.Table, grams: Grams, documents: ND
             }
             for match, quote in zip(found_in, quotes, strict=True)
         ]
-    return strongest(pa.Table.from_pylist(found, EVIDENCE))
+    return longest_matches(pa.Table.from_pylist(found, EVIDENCE))

@@ -1,4 +1,4 @@
-"""What is compared with a training set: benchmarks, their own training splits, samples, held-out texts."""
+"""Test sets in files: benchmarks, their own training splits, and texts that a model has made."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,29 +6,24 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 import fsspec.core
-import numpy as np
-from numpy.typing import NDArray
 
 from dedup.files import READERS, uncompressed
 from dedup.ngrams import benchmarks
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.hashing import NGrams
 from dedup.ngrams.overlap import BenchmarkIndex
-from pipeline.batch.kept import kept
-from pipeline.contamination import scan
-from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError, blaming
 from pipeline.settings import Overlap
-from shards import tokenizer, writer
+
+__all__ = ["expand", "read", "samples", "train_splits"]
 
 SUFFIXES = {*READERS, ".parquet", ".txt", ".text", ".tokens", ".raw"}
-HELDOUT_TEXTS = 10_000  # of the held-out split that stand beside a model's samples
 
 
 def expand(path: str) -> list[tuple[str, str | None]]:
-    """A file, or all test sets below a directory, with the names that tell them apart.
+    """A file, or every test set below a directory: pairs of an fsspec path and a name for the test set.
 
-    Raises UserError if there is nothing.
+    The name of a file in a directory is its path below it, without compression suffix; that of a single file
+    is None. Raises UserError if there is nothing.
     """
     try:
         fs, inner = fsspec.core.url_to_fs(path)
@@ -46,33 +41,20 @@ def expand(path: str) -> list[tuple[str, str | None]]:
     return [(fs.unstrip_protocol(f), str(PurePosixPath(uncompressed(f)).relative_to(root))) for f in found]
 
 
-def ngrams(settings: Overlap) -> NGrams:
-    """The n-grams of the settings. Raises UserError if the tokenizer cannot be had."""
-    if settings.unit == "words":
-        return NGrams("words", settings.n)
-    with blaming("overlap.unit"):
-        encoder = tokenizer.load()
-    return NGrams("tokens", settings.n, encoder.encode_batch, encoder.checksum)
+def read(settings: Overlap, others: Sequence[Benchmark] = ()) -> list[Benchmark]:
+    """The configured benchmarks, each with a name of its own, and `others` after them.
 
-
-def index(
-    settings: Overlap, others: Sequence[Benchmark] = (), given: str = "overlap.benchmarks"
-) -> BenchmarkIndex:
-    """The index of the configured benchmarks, and of others after them. given: where they were named.
-
-    Benchmarks of the same name (two files of one that is in the registry) are told apart by their files.
-    Raises UserError for what is wrong with them.
+    Benchmarks of the same name (two files of one that is in the registry) get the names of their files added,
+    or, where these are the same, their paths. Raises OSError for a missing file, `dedup.files.FileError`, a
+    ValueError, for one that cannot be read.
     """
-    with blaming(given):
-        sets = [
-            benchmarks.read(b.path, name=b.name, fields=b.fields, stream=b.stream)
-            for b in settings.benchmarks
-        ]
-        return BenchmarkIndex.build([*_told_apart(sets, others), *others], ngrams(settings))
+    sets = [
+        benchmarks.read(b.path, name=b.name, fields=b.fields, stream=b.stream) for b in settings.benchmarks
+    ]
+    return [*_with_unique_names(sets, others), *others]
 
 
-def _told_apart(sets: Sequence[Benchmark], others: Sequence[Benchmark]) -> Sequence[Benchmark]:
-    """Those of the same name with the names of their files, or where these are the same, with their paths."""
+def _with_unique_names(sets: Sequence[Benchmark], others: Sequence[Benchmark]) -> Sequence[Benchmark]:
     renamed = sets
     for where in (lambda b: PurePosixPath(b.source).name, lambda b: b.source):
         names = Counter(b.name for b in (*renamed, *others))
@@ -84,7 +66,7 @@ def _told_apart(sets: Sequence[Benchmark], others: Sequence[Benchmark]) -> Seque
 
 
 def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | None]:
-    """The benchmarks' own training splits where they are named, read as the benchmarks themselves are.
+    """For each benchmark its own training split, read as the benchmark itself is; None where none is named.
 
     Raises UserError if one cannot be read.
     """
@@ -96,29 +78,6 @@ def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | N
 
 
 def samples(paths: Sequence[str]) -> list[Benchmark]:
-    """The texts that a model has made, one file after the other. Raises UserError."""
+    """The texts that a model has made: a test set for each file. Raises UserError."""
     with blaming("--samples"):
         return [benchmarks.read(path, stream=False) for path in paths]
-
-
-def in_files(index: BenchmarkIndex, paths: Sequence[str]) -> NDArray[np.bool_]:
-    """The n-grams of the index that are in the files of a training set, read a few megabytes at a time."""
-    seen = np.zeros(len(index.hashes), np.bool_)
-    with blaming("--train"):
-        for path in paths:
-            for texts in benchmarks.batches(path, index.ngrams.n):
-                seen |= index.scan(index.ngrams.grams(texts)).seen
-    return seen
-
-
-def heldout(corpus: Corpus, batches: Sequence[str]) -> Benchmark | None:
-    """The first HELDOUT_TEXTS texts of the held-out split, if there are any."""
-    texts: list[str] = []
-    for partition, share in scan.partitions(corpus, batches):
-        rows = kept(partition, ["doc_id", "text"])
-        texts += rows["text"].filter(writer.is_heldout(rows["doc_id"], share)).to_pylist()
-        if len(texts) >= HELDOUT_TEXTS:
-            break
-    texts = texts[:HELDOUT_TEXTS]
-    ids = [str(number) for number in range(len(texts))]
-    return Benchmark("held-out split", "the corpus", ids, texts) if texts else None

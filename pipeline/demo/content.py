@@ -17,6 +17,8 @@ import jinja2
 import yaml
 from markdown_it import MarkdownIt
 
+from pipeline import templates
+
 HERE = Path(__file__).parent
 POST = re.compile(r"^=== (.+) \| (.+)$", re.MULTILINE)
 
@@ -139,8 +141,7 @@ def content_type(page: Page) -> str:
 
 @cache
 def _layouts() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(HERE / "layouts")
-    return jinja2.Environment(loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    return templates.environment("pipeline.demo", "layouts", autoescape=False)  # no strangers here
 
 
 def _read(file: Path) -> tuple[dict[str, Any], str]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import jinja2
 import yaml
 
+from pipeline import templates
 from pipeline.batch import funnel
 from pipeline.batch.stage import Run
 from pipeline.corpus.partitions import Counts
@@ -37,14 +37,12 @@ def write(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) ->
 
 def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     settings: dict[str, Any] = run.settings.model_dump(mode="json")
     settings.pop("cluster")
     settings["fetch"].pop("contact")
     names = ("webtext-pipeline", "trafilatura", "langdetect", "datasketch", "tiktoken", "pyarrow", "dask")
-    return environment.get_template("batch.html").render(
+    template = templates.environment("pipeline.report", autoescape=True).get_template("batch.html")
+    return template.render(
         batch=run.batch,
         corpus=run.corpus.id,
         bars=bars(counts),

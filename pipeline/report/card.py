@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import jinja2
 import pyarrow.parquet as pq
 
+from pipeline import templates
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import add_counts
 from pipeline.corpus.schemas import OK
@@ -97,13 +97,8 @@ class Card:
 
 def render(card: Card) -> str:
     """The card as Markdown."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.report"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["cell"] = _cell
-    return environment.get_template("card.md").render(card=card)
+    template = templates.environment("pipeline.report", autoescape=False, cell=_cell).get_template("card.md")
+    return template.render(card=card) + "\n"
 
 
 def write(corpus: Corpus, records: Mapping[str, Mapping[str, Any]], contact: str | None) -> None:

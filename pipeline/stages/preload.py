@@ -12,7 +12,7 @@ from dedup.bloom.bloom_filter import BloomFilter
 from dedup.minhash.signatures import sketch
 from dedup.ngrams.distinct import DistinctCounter
 from dedup.words import text_hashes
-from pipeline.contamination import test_sets
+from pipeline.contamination import index
 from pipeline.language import detect
 from pipeline.settings import Settings
 from pipeline.stages import chain
@@ -28,7 +28,7 @@ def warm() -> None:
     detect.detect_langs(texts, seed=Settings().language.seed)
     sketch(texts)
     text_hashes(texts)
-    hashes = test_sets.ngrams(Settings().overlap).grams(texts).hashes
+    hashes = index.ngrams(Settings().overlap).grams(texts).hashes
     DistinctCounter().add(hashes)
     bloom = BloomFilter.sized(1, 1e-3, {})
     bloom.add(hashes)

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from pipeline import command, crawl, status
-from pipeline.contamination import __main__ as contamination
+from pipeline.contamination import command as contamination
 from pipeline.corpus.files import FORMAT
 
 CONTACT = ("--set", "fetch.contact=tests@example.org")

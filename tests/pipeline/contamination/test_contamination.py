@@ -20,9 +20,10 @@ from dedup.ngrams.evidence import Passage
 from dedup.ngrams.hashing import NGrams
 from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.shares import Overlap, Share
-from pipeline.contamination import __main__ as contamination
-from pipeline.contamination import findings, views
-from pipeline.contamination.results import (
+from pipeline.contamination import assemble, render
+from pipeline.contamination import command as contamination
+from pipeline.contamination.render import percent, to_html
+from pipeline.contamination.report import (
     BenchmarkResult,
     Evidence,
     FilterResult,
@@ -31,7 +32,6 @@ from pipeline.contamination.results import (
     histogram,
     to_json,
 )
-from pipeline.contamination.views import percent, to_html
 from pipeline.errors import UserError
 
 OVERLAP = Overlap("Quiz", Share(3, 40), Share(2, 39), Share(1, 5), Share(0, 2))
@@ -108,7 +108,7 @@ def test_page_shows_what_the_data_says() -> None:
 def test_only_what_was_compared_is_shown() -> None:
     """Columns of training sets that nothing was compared with are left out, and charts of nothing."""
     quiz, split = REPORT.benchmarks
-    rows = {name: views.to_markdown(replace(REPORT, benchmarks=sets)).splitlines()[2:6] for name, sets in (
+    rows = {name: render.to_markdown(replace(REPORT, benchmarks=sets)).splitlines()[2:6] for name, sets in (
         ("both", [quiz, split]), ("corpus", [quiz]), ("own", [split]),
     )}  # fmt: skip
     own, corpus = (
@@ -119,8 +119,8 @@ def test_only_what_was_compared_is_shown() -> None:
     assert rows["corpus"][0] == f"| benchmark | n-grams | {corpus}"
     assert rows["own"][0] == f"| benchmark | n-grams | {own}"
     assert rows["own"][2] == "| Split | 8 tokens | 7.50% (3 of 40) | 5.13% (2 of 39) | – |"
-    assert len(views.to_terminal(REPORT).columns) == 6
-    assert len(views.to_terminal(replace(REPORT, benchmarks=[split])).columns) == 4
+    assert len(render.to_terminal(REPORT).columns) == 6
+    assert len(render.to_terminal(replace(REPORT, benchmarks=[split])).columns) == 4
     page = Page(to_html(replace(REPORT, benchmarks=[quiz]))).text
     assert "this training set" in page
     assert "own training split" not in page
@@ -200,7 +200,7 @@ def test_worst_examples_are_quoted_even_where_no_document_is_known() -> None:
     texts = ["one two three four five six", "seven eight nine ten", "one two three far away six seven eight"]
     index = BenchmarkIndex.build([Benchmark("b", "b.txt", ["x", "y", "z"], texts)], NGrams("words", 3))
     seen = index.scan(index.ngrams.grams(["One two three four five", "six seven eight"])).seen
-    result = findings.assemble(index, subject="s", training_set="t", own_train=[None], seen=seen).benchmarks[
+    result = assemble.assemble(index, subject="s", training_set="t", own_train=[None], seen=seen).benchmarks[
         0
     ]
     assert [(text.id, text.found) for text in result.worst] == [("x", Share(3, 4)), ("z", Share(2, 6))]

@@ -16,8 +16,8 @@ from dedup.bloom.bloom_filter import BloomFilter
 from pipeline.batch.kept import kept
 from pipeline.batch.progress import Progress
 from pipeline.batch.stage import Partition, Run
-from pipeline.contamination import __main__ as contamination
-from pipeline.contamination import bloom_filter, test_sets
+from pipeline.contamination import bloom_filter, index
+from pipeline.contamination import command as contamination
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import DOCUMENTS, DUPLICATES, OK
@@ -161,8 +161,8 @@ def test_policies_take_benchmarks_out_of_the_training_set(
         left |= dict(zip(rows["doc_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
     untouched = {doc_id: TEXTS[doc_id] for doc_id in TEXTS if doc_id not in (DROPPED, DUPLICATE)}
     hits = report["benchmarks"][0]["corpus"]["occurrences"]["hits"]
-    in_filter, _ = bloom_filter.load(run.corpus, "b", test_sets.ngrams(run.settings.overlap))
-    grams = test_sets.index(run.settings.overlap)
+    in_filter, _ = bloom_filter.load(run.corpus, "b", index.ngrams(run.settings.overlap))
+    grams = index.build(run.settings.overlap)
     assert in_filter.contains(grams.hashes).sum() == hits
     cut = sum(part.facts["cut"] for part in seal.parts)
     assert report["method"]["Policy"].startswith(f"{policy}: ")
@@ -186,7 +186,7 @@ def test_policies_take_benchmarks_out_of_the_training_set(
 def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path: Path, quiz: str) -> None:
     run = prepare(client, tmp_path / "corpus", quiz, 3)
     overlap.run(run)
-    ngrams = test_sets.ngrams(run.settings.overlap)
+    ngrams = index.ngrams(run.settings.overlap)
     found, record = bloom_filter.load(run.corpus, "b", ngrams)
     kept = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
     expected = BloomFilter(found.n_blocks, found.blocks_per_item, ngrams.identity)
@@ -196,7 +196,7 @@ def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path:
     for other in (Overlap(n=9), Overlap(unit="words")):
         asked = f"has 8-grams of tokens, asked for were {other.n}-grams of {other.unit}; set overlap"
         with pytest.raises(UserError, match=asked):
-            bloom_filter.load(run.corpus, "b", test_sets.ngrams(other))
+            bloom_filter.load(run.corpus, "b", index.ngrams(other))
     with pytest.raises(UserError, match="another vocabulary"):
         bloom_filter.load(run.corpus, "b", replace(ngrams, tokenizer="another"))
     with pytest.raises(UserError, match=r"batch 'other' .* is missing"):

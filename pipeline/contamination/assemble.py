@@ -1,4 +1,4 @@
-"""From what a scan, or a Bloom filter, found of benchmarks to the data of the contamination report."""
+"""From the n-grams found and the evidence to the data of the contamination report."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from dedup.ngrams.benchmarks import Benchmark
 from dedup.ngrams.evidence import Passage, passages
 from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.shares import Overlap, Share
-from pipeline.contamination.results import (
+from pipeline.contamination.report import (
     BenchmarkResult,
     Evidence,
     FilterResult,
@@ -23,13 +23,18 @@ from pipeline.contamination.results import (
     histogram,
 )
 
+__all__ = ["assemble", "own_train"]
+
 WORST = 10  # examples of a benchmark that are shown
-RUNS = 3  # passages of an example that are shown where it is not known what document they are in
+RUNS = 3  # passages of an example that are shown where the document they are in is not known
 VERSIONS = ("webtext-pipeline", "tiktoken", "numpy", "datasketch")
 
 
 def own_train(index: BenchmarkIndex, splits: Sequence[Benchmark | None]) -> list[Overlap | None]:
-    """The overlap of each benchmark of an index with its own training split, where it has one."""
+    """The overlap of each benchmark of an index with its own training split; None for those without.
+
+    splits: of each benchmark, as `test_sets.train_splits` reads them.
+    """
     return [
         index.shares(index.scan(index.ngrams.grams(split.texts)).seen)[number] if split else None
         for number, split in enumerate(splits)
@@ -49,12 +54,19 @@ def assemble(
     policy: str = "",
     samples: int = 0,
 ) -> Report:
-    """The report. seen: the n-grams of the index that are in the training set.
+    """The report on all test sets of an index: the shares of their n-grams that are in a training set.
 
-    training_set, policy: what that is, in words. evidence: columns as `scan.EVIDENCE`, the
-    strongest first; without it passages are marked in the examples only. samples: how many entries of the
-    index, the last ones, are texts of a model or the held-out split. filters: path and record of each
-    (`pipeline.contamination.bloom_filter`).
+    subject: what the report is about, for its title. training_set: what the training set is, in words.
+    own_train: for each entry of the index its overlap with its own training split, or None.
+    seen: bool, shape (distinct n-grams of the index,): whether an n-gram is in the training set.
+    evidence: table of schema `scan.EVIDENCE`, longest runs first, from which the WORST examples of a
+    benchmark are quoted beside the documents. None: their passages are marked in the examples only.
+    documents: how many training documents have any n-gram of a benchmark, if that is known. filters: name in
+    the corpus and record of each Bloom filter (`bloom_filter.load`). policy: what was done with contaminated
+    documents, in words; empty if that does not apply. samples: how many entries, the last of the index, are
+    no benchmarks but texts of a model or the held-out split; they are reported apart.
+
+    Raises ValueError unless own_train has one item for each entry.
     """
     hits = index.example_hits(seen)
     totals = np.diff(index.offsets)
@@ -63,9 +75,8 @@ def assemble(
     for row in evidence.to_pylist() if evidence is not None else []:
         by_example.setdefault(row["example"], []).append(row)
     results: list[BenchmarkResult] = []
-    for number, (entry, overlap, own) in enumerate(
-        zip(index.entries, index.shares(seen), own_train, strict=True)
-    ):
+    entries = zip(index.entries, index.shares(seen), own_train, strict=True)
+    for number, (entry, overlap, own) in enumerate(entries):
         examples = np.flatnonzero(benchmark_of == number)
         share = hits[examples] / np.maximum(totals[examples], 1)
         order = np.lexsort([examples, -hits[examples], -share])
@@ -140,8 +151,8 @@ def _method(index: BenchmarkIndex, training_set: str, policy: str) -> dict[str, 
         "Training set": training_set,
         **({"Policy": policy} if policy else {}),
         "Normal form": "runs of Unicode alphanumerics, lower-cased, joined by single spaces",
-        "n-grams": f"{ngrams.n} {unit} in a row; none reaches over the end of a document or an example",
-        "Equality": "of 64-bit hashes; two different n-grams have the same one with probability 2**-64",
+        "n-grams": f"{ngrams.n} {unit} in a row; none crosses the end of a document or an example",
+        "Equality": "of 64-bit hashes; two different n-grams have the same hash with probability 2**-64",
         "Versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
     }
     if ngrams.unit == "tokens":

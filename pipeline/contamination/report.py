@@ -1,6 +1,6 @@
-"""The contamination report: what share of which benchmark is in a training set, with evidence.
+"""The data of the contamination report: which share of each benchmark is in a training set, with evidence.
 
-`to_json` is what programs read; `pipeline.contamination.views` makes of the same data what people read.
+Programs read it as JSON (`to_json`), people as `pipeline.contamination.render` shows it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,29 @@ from dedup.bloom.false_positives import Trial
 from dedup.ngrams.evidence import Passage
 from dedup.ngrams.shares import Overlap, Share
 
-SCHEMA = 1
+__all__ = [
+    "BINS",
+    "BenchmarkResult",
+    "Evidence",
+    "FilterResult",
+    "Report",
+    "Text",
+    "cumulative",
+    "histogram",
+    "to_json",
+]
+
+SCHEMA = 1  # version of the JSON
 BINS = 11  # of histograms: nothing found, more than 0 % to 10 %, …, more than 90 % to 100 %
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run of an example's n-grams that were found, and in which document, if that is known."""
+    """A run of an example's n-grams that were found.
+
+    n_grams: length of the run. example: the passage of the example. document, doc_id, url: the passage of the
+    training document and where it is, None and empty if that is not known.
+    """
 
     n_grams: int
     example: Passage
@@ -30,7 +46,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Text:
-    """An example of a benchmark, with its n-grams found and where the longest of the passages are."""
+    """An example of a benchmark: how many of its n-grams were found, and the longest runs of them."""
 
     id: str
     found: Share
@@ -39,13 +55,15 @@ class Text:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """One benchmark. histogram: its examples by the share of their n-grams found (see BINS).
+    """What was found of one benchmark.
 
-    cdf: of its examples, how many percent have at most 0, 1, …, 100 percent of their n-grams found; both are
-    of the corpus, or of the own training split where there is no corpus.
+    own_train: overlap with the benchmark's own training split. corpus: overlap with the training set. Either
+    is None if it was not asked for.
 
-    own_train: overlap with the benchmark's own training split, corpus: with the training set; None if that
-    was not asked for.
+    The rest is about the training set, or about the own training split where there is no training set.
+    histogram: number of examples by the share of their n-grams found, shape (BINS,). cdf: percentage of
+    examples of which at most 0, 1, …, 100 percent of the n-grams were found, shape (101,), or empty. worst:
+    the examples of which most was found.
     """
 
     name: str
@@ -63,11 +81,12 @@ class BenchmarkResult:
 
 @dataclass(frozen=True)
 class FilterResult:
-    """The Bloom filter of a training set, and how often it was wrong about n-grams that no text has.
+    """The Bloom filter of a training set, and how often it errs.
 
-    distinct: estimated number of n-grams in it. rate_expected: from the bits that are set. tried, found: of
-    random n-grams that no text has; real_words: of random n-grams of the training set's words, None for a
-    filter that an earlier version made.
+    path: its name in the corpus. distinct: estimated number of n-grams in it. fill: share of bits that are
+    set. rate_asked: the false positive rate it was made for, at most; rate_expected: the rate by the bits
+    that are set. found: how many of `tried` random n-grams that no text has it claims to contain. real_words:
+    the same for random n-grams of words of the training set, None for a filter that an earlier version made.
     """
 
     path: str
@@ -84,11 +103,11 @@ class FilterResult:
 
 @dataclass(frozen=True)
 class Report:
-    """All of a report. documents: of the training set (hits: those with any n-gram found).
+    """A whole report.
 
-    samples: texts that a model has made, and the held-out split beside them, measured as benchmarks are.
-
-    method: how it was computed, as lines of (what, how), versions included, so that a number can be cited.
+    subject: its title. documents: of the training set, hits being those with an n-gram of a benchmark; None
+    if not known. samples: texts that a model has made, and the held-out split, measured as benchmarks are.
+    method: how it was computed, versions included, so that a number can be cited: topic -> text.
     """
 
     subject: str
@@ -100,7 +119,10 @@ class Report:
 
 
 def histogram(hits: Sequence[int], totals: Sequence[int]) -> list[int]:
-    """How many texts fall into each bin; texts without n-grams into none."""
+    """`BenchmarkResult.histogram` of texts from the n-grams found and all n-grams of each.
+
+    Texts without n-grams do not count.
+    """
     counts = [0] * BINS
     for hit, total in zip(hits, totals, strict=True):
         if total:
@@ -109,7 +131,7 @@ def histogram(hits: Sequence[int], totals: Sequence[int]) -> list[int]:
 
 
 def cumulative(hits: Sequence[int], totals: Sequence[int]) -> list[float]:
-    """`BenchmarkResult.cdf` of texts; of those without n-grams nothing. Empty without any."""
+    """`BenchmarkResult.cdf` of texts, arguments as in `histogram`; empty if no text has n-grams."""
     percents = np.sort([-(-100 * hit // total) for hit, total in zip(hits, totals, strict=True) if total])
     if not len(percents):
         return []
@@ -118,9 +140,9 @@ def cumulative(hits: Sequence[int], totals: Sequence[int]) -> list[float]:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as a JSON object: the fields of the classes above.
+    """The report as a JSON object: the fields of the classes above, by name.
 
-    Every share is {"hits", "total", "share"}, share from 0 to 1.
+    Every Share is {"hits", "total", "share"}, the last from 0 to 1.
     """
     value: dict[str, Any] = _with_shares({"schema": SCHEMA, **asdict(report)})
     return value

@@ -1,7 +1,7 @@
-"""The contamination report for people: one self-contained page, Markdown, a table of the terminal.
+"""The contamination report for people: one self-contained HTML page, Markdown, a table on the terminal.
 
-The texts come from strangers' pages: everything is escaped, the page may load nothing, and run only the
-script that sorts and filters, named by its hash.
+The texts come from strangers' pages: everything is escaped. By its Content Security Policy the page may load
+nothing, and run only its own script, which sorts and filters and is named by its hash.
 """
 
 import base64
@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from importlib import resources
 from urllib.parse import urlsplit
 
-import jinja2
 from markupsafe import Markup
 from rich.table import Table as Grid
 
 from dedup.bloom.sizing import BLOCK
 from dedup.ngrams.shares import Share
-from pipeline.contamination.results import BINS, BenchmarkResult, FilterResult, Report, to_json
+from pipeline import templates
+from pipeline.contamination.report import BINS, BenchmarkResult, FilterResult, Report, to_json
 
+__all__ = ["files", "percent", "to_html", "to_markdown", "to_terminal"]
+
+PACKAGE = "pipeline.contamination"
 LABELS = {"own_train": "own train", "corpus": "training set"}
 KINDS = ("occurrences", "distinct", "examples")
 # Not allowed in HTML, or able to turn the direction of what follows
@@ -27,39 +30,24 @@ _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u206
 
 
 def files(report: Report) -> dict[str, str]:
-    """The report as files: ending -> what is in it."""
+    """The files of a report: ending (json, html, md) -> content."""
     data = json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n"
     return {"json": data, "html": to_html(report), "md": to_markdown(report)}
 
 
 def to_html(report: Report) -> str:
     """The report as one HTML page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.contamination"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = templates.environment(
+        PACKAGE, autoescape=True, percent=percent, shown=_shown, link=_link, curve=_curve, measured=_measured
     )
-    environment.filters.update(
-        percent=percent,
-        number="{:,}".format,
-        shown=_shown,
-        link=_link,
-        curve=_curve,
-        measured=measured,
-    )
-    script = (
-        resources.files("pipeline.contamination").joinpath("templates/contamination.js").read_text("utf-8")
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the one that may run
-    template = environment.get_template("contamination.html")
-    return template.render(
+    script = resources.files(PACKAGE).joinpath("templates/contamination.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("contamination.html").render(
         report=report,
-        groups=groups(report),
+        groups=_groups(report),
         kinds=KINDS,
         block=BLOCK,
-        shares=shares,
+        shares=_shares,
         bins=_bins(),
         script=Markup(script),
         digest=digest,
@@ -68,7 +56,7 @@ def to_html(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The tables of the report and how it was computed, as Markdown."""
-    shown = groups(report)
+    shown = _groups(report)
     columns = [f"{LABELS[group]}, {kind}" for group in shown for kind in KINDS]
     lines = [
         f"# Contamination: {_plain(report.subject)}",
@@ -78,7 +66,7 @@ def to_markdown(report: Report) -> str:
     ]
     for b in (*report.benchmarks, *report.samples):
         cells = (
-            f"{percent(s)} ({s.hits:,} of {s.total:,})" if s and s.total else "–" for s in shares(b, shown)
+            f"{percent(s)} ({s.hits:,} of {s.total:,})" if s and s.total else "–" for s in _shares(b, shown)
         )
         lines.append(f"| {_plain(b.name)} | {b.n} {b.unit} | {' | '.join(cells)} |")
     if report.documents:
@@ -89,15 +77,15 @@ def to_markdown(report: Report) -> str:
             "",
             f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits in blocks of {BLOCK}, {f.n_hashes} of them "
             f"for each n-gram, about {f.distinct:,} distinct n-grams; false positive rate asked "
-            f"{f.rate_asked:.2g}, by its bits {f.rate_expected:.2g}, measured: {measured(f)}.",
+            f"{f.rate_asked:.2g}, by its bits {f.rate_expected:.2g}, measured: {_measured(f)}.",
         ]
     lines += ["", *(f"- {_plain(what)}: {_plain(how)}" for what, how in report.method.items()), ""]
     return "\n".join(lines)
 
 
 def to_terminal(report: Report) -> Grid:
-    """The shares, as a table of the terminal: of two training sets without the examples of the first."""
-    shown = groups(report)
+    """The shares as a table on the terminal. Of two training sets the first is shown without examples."""
+    shown = _groups(report)
     grid = Grid(title=f"Overlap: {report.subject}", title_justify="left")
     grid.add_column("benchmark", overflow="fold")
     kinds = {group: KINDS if group == shown[-1] else KINDS[:2] for group in shown}
@@ -106,19 +94,19 @@ def to_terminal(report: Report) -> Grid:
             grid.add_column(column, justify="right", no_wrap=True)
     for b in (*report.benchmarks, *report.samples):
         grid.add_row(
-            b.name, *(percent(s) for group in shown for s in shares(b, [group])[: len(kinds[group])])
+            b.name, *(percent(s) for group in shown for s in _shares(b, [group])[: len(kinds[group])])
         )
     return grid
 
 
-def groups(report: Report) -> list[str]:
-    """The training sets that anything was compared with: fields of BenchmarkResult."""
+def _groups(report: Report) -> list[str]:
+    """The training sets that anything was compared with: keys of LABELS, fields of BenchmarkResult."""
     results = (*report.benchmarks, *report.samples)
     return [group for group in LABELS if any(getattr(b, group) for b in results)]
 
 
-def shares(b: BenchmarkResult, groups: Sequence[str]) -> list[Share | None]:
-    """What was found of a benchmark in training sets: for each all of KINDS; a stream has no examples."""
+def _shares(b: BenchmarkResult, groups: Sequence[str]) -> list[Share | None]:
+    """The shares of a benchmark found in training sets: for each set all KINDS; a stream has no examples."""
 
     def share(group: str, kind: str) -> Share | None:
         found: Share | None = getattr(getattr(b, group), kind, None)
@@ -127,8 +115,8 @@ def shares(b: BenchmarkResult, groups: Sequence[str]) -> list[Share | None]:
     return [share(group, kind) for group in groups for kind in KINDS]
 
 
-def measured(f: FilterResult) -> str:
-    """How often a filter was wrong, for people."""
+def _measured(f: FilterResult) -> str:
+    """How often a filter was wrong, in words."""
     parts = [f"{f.found:,} of {f.tried:,} random n-grams that no text has were found"]
     if f.real_words:
         words = f"{f.real_words.words:,} real words of one unit"
@@ -140,17 +128,17 @@ def measured(f: FilterResult) -> str:
 
 
 def _curve(cdf: Sequence[float]) -> str:
-    """A CDF as the points of a line in a box of 100 by 100."""
+    """A CDF as the points of an SVG polyline in a box of 100 by 100."""
     return " ".join(f"{share},{100 - percentage:.4g}" for share, percentage in enumerate(cdf))
 
 
 def _plain(text: str) -> str:
-    """A stranger's text in Markdown: one line without markup."""
+    """A stranger's text for Markdown: one line, its markup escaped."""
     return re.sub(r"([\\`*_{}\[\]<>()#|!~])", r"\\\1", " ".join(_shown(text).split()))
 
 
 def percent(share: Share | None) -> str:
-    """A share for people: a dash where there is none."""
+    """A share in words: a dash for None, and for a share of nothing."""
     if share is None or not share.total:
         return "–"
     return f"{share.share:.2%}" if not share.hits or share.share >= 5e-5 else "< 0.01%"
@@ -161,7 +149,7 @@ def _shown(text: str) -> str:
 
 
 def _link(url: str) -> str | None:
-    """The URL, if a browser may be sent there: never to a javascript:, data: or file: one."""
+    """The URL if it is safe as a link, else None: http and https are, javascript, data and file are not."""
     try:
         parts = urlsplit(url)
     except ValueError:

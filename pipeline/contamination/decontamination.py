@@ -1,8 +1,8 @@
-"""What becomes of documents that have too much in common with benchmarks: `overlap.policy`.
+"""The policies for documents that have too much in common with benchmarks (the setting `overlap.policy`).
 
-report: nothing, as in the GPT-2 paper. drop: they are dropped, with reason `contaminated`. cut: the passages
-are cut out of their text, and what has no word left is dropped. Too much is more than `max_share` of a
-document's n-grams, or more than `max_run` of them in a row.
+report: nothing is done, as in the GPT-2 paper. drop: the documents are dropped, for the reason
+`contaminated`. cut: the passages are cut out of their texts, and documents with no word left are dropped. Too
+much is more than `max_share` of a document's n-grams, or more than `max_run` of them in a row.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,18 @@ from dedup.ngrams.shares import Scan
 from pipeline.corpus.schemas import OK
 from pipeline.settings import Overlap
 
+__all__ = ["CONTAMINATED", "Verdict", "decontaminate", "describe"]
+
 CONTAMINATED = "contaminated"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of each document: `ok` or `contaminated`, and its text after cutting, null where nothing was cut."""
+    """What the policy decided about some documents.
+
+    reasons: string, shape (documents,): `ok` or `contaminated`. cut_texts: large_string, shape (documents,):
+    what is left of a text that was cut, null where nothing was.
+    """
 
     reasons: pa.Array
     cut_texts: pa.Array
@@ -34,17 +40,20 @@ class Verdict:
         """Documents by reason."""
         return {row["values"]: row["counts"] for row in self.reasons.value_counts().to_pylist()}
 
-    def left(self, rows: pa.Table) -> pa.Table:
-        """The rows that go on, with the texts that go on."""
+    def kept(self, rows: pa.Table) -> pa.Table:
+        """The rows of documents that are not dropped, with what is left in the column `text`."""
         texts = pc.coalesce(self.cut_texts, rows["text"])
         rows = rows.set_column(rows.column_names.index("text"), "text", texts)
         return rows.filter(pc.equal(self.reasons, OK))
 
 
-def judge(
+def decontaminate(
     texts: pa.ChunkedArray, grams: Grams, scan: Scan, index: BenchmarkIndex, settings: Overlap
 ) -> Verdict:
-    """Applies the policy to scanned documents."""
+    """Applies the policy to scanned documents.
+
+    texts: strings, shape (documents,), with their n-grams and what a scan of these found.
+    """
     much = (scan.hits > settings.max_share * scan.n_grams) | (scan.longest_run > settings.max_run)
     reasons = np.full(len(texts), OK, dtype=object)
     cut: list[str | None] = [None] * len(texts)
@@ -57,8 +66,8 @@ def judge(
     return Verdict(pa.array(reasons, pa.string()), pa.array(cut, pa.large_string()))
 
 
-def described(settings: Overlap) -> str:
-    """The policy, for people and for the manifest."""
+def describe(settings: Overlap) -> str:
+    """The policy in words: for people, and to tell apart what was made by different policies."""
     what = {
         "report": "report: no document was changed or dropped",
         "drop": "drop: documents with more than {share:.0%} of their n-grams, or more than {run} in a row, "
