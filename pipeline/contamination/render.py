@@ -75,9 +75,10 @@ def to_markdown(report: Report) -> str:
     for f in report.filters:
         lines += [
             "",
-            f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits in blocks of {BLOCK}, {f.n_hashes} of them "
-            f"for each n-gram, about {f.distinct:,} distinct n-grams; false positive rate asked "
-            f"{f.rate_asked:.2g}, by its bits {f.rate_expected:.2g}, measured: {_measured(f)}.",
+            f"Bloom filter {_plain(f.path)}: {f.n_bits:,} bits in blocks of {BLOCK}, of which an n-gram sets "
+            f"{f.n_hashes}; about {f.distinct:,} distinct n-grams; false positive rate at most "
+            f"{f.rate_asked:.2g} by design, {f.rate_expected:.2g} by the bits that are set; measured: "
+            f"{_measured(f)}.",
         ]
     lines += ["", *(f"- {_plain(what)}: {_plain(how)}" for what, how in report.method.items()), ""]
     return "\n".join(lines)
@@ -117,7 +118,7 @@ def _shares(b: BenchmarkResult, groups: Sequence[str]) -> list[Share | None]:
 
 def _measured(f: FilterResult) -> str:
     """How often a filter was wrong, in words."""
-    parts = [f"{f.found:,} of {f.tried:,} random n-grams that no text has were found"]
+    parts = [f"{f.found:,} of {f.tried:,} random n-grams that are in no text were found"]
     if f.real_words:
         words = f"{f.real_words.words:,} real words of one unit"
         if f.real_words.found is None:

@@ -2,9 +2,9 @@
 
     python -m pipeline.crawl --demo
 
-runs the real pipeline over it, by HTTP on loopback: some 70 pages of prose in seven layouts under fifteen
-host names, copies and near copies, six languages besides English, and what goes wrong on the web. What is to
-become of each link is planned, in plan.csv (`pipeline.demo.plan`). To look at the web by itself:
+runs the real pipeline over it by HTTP on loopback: some 70 pages of prose in seven layouts under fifteen host
+names, with copies and near-copies, six languages besides English, and much of what goes wrong on the web.
+plan.csv says what must become of each link (`pipeline.demo.plan`). To look at the web by itself:
 
     with serve() as web:
         requests.get(f"{web.base}/essays/silence", headers={"Host": "film-notes.example"}).text
@@ -34,9 +34,9 @@ CORPUS = "demo-corpus"
 
 
 def settings(web: Web) -> list[str]:
-    """What the demo sets, as `key=value` strings; everything else is as in a real crawl.
+    """The settings of the demo, as `key=value` strings; everything else is as in a real crawl.
 
-    Spacing and deadline are short because the web is our own and nobody wants to wait; shards are small so
+    Spacing and deadline are short because the web is our own and nobody wants to wait. Shards are small so
     that there are several.
     """
     benchmark = {"name": "riddles", "path": str(BENCHMARK), "fields": ["question"]}
@@ -55,6 +55,6 @@ def settings(web: Web) -> list[str]:
 
 @contextmanager
 def prepared(corpus: str | None = None) -> Iterator[tuple[list[str], str, list[str]]]:
-    """Serves the web, and gives the submissions files, the corpus (by default `CORPUS`) and the settings."""
+    """Serves the web, and yields the submissions files, the corpus (`CORPUS` by default) and the settings."""
     with serve() as web:
         yield [str(DUMP)], corpus or CORPUS, settings(web)

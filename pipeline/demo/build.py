@@ -1,8 +1,8 @@
 """Writes the demo's dump from the plan: python -m pipeline.demo.build
 
-One JSON object a line, compressed by zstandard, as Pushshift and Arctic Shift publish Reddit's submissions.
-Their fields and types changed over the years, so lines come in three forms: those of 2014 (`created_utc` as
-text), of 2018, and of 2024 (`created_utc` as a fraction). The same plan gives the same bytes.
+One JSON object per line, compressed by zstandard, as Pushshift and Arctic Shift publish Reddit's submissions.
+Their fields and types changed over the years, so lines have one of three forms: that of 2014 (`created_utc`
+as text), of 2018, and of 2024 (`created_utc` as a float). The same plan gives the same bytes.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import zstandard
 
 from pipeline.demo import content, plan
@@ -25,7 +26,6 @@ AUTHORS = (
     "kelp_forest", "nils_of_the_north", "MargaretsLoom", "rustyanchor7", "quiet_carriage", "Tam_o_Shanty",
     "bee_ess_ell", "ferrous_wheel", "halfpastlate", "LoamRanger", "opal_dusk", "thirdrowcentre",
 )  # fmt: skip
-DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 Record = dict[str, Any]
 
@@ -52,8 +52,8 @@ def lines() -> Iterator[bytes]:
 
 
 def _record(submission: Submission, number: int) -> Record:
-    """What all years have in common."""
-    name = _base36(FIRST_ID + 577 * number)
+    """The fields that all three forms have."""
+    name = np.base_repr(FIRST_ID + 577 * number, 36).lower()
     url = submission.url.replace("{id}", name)
     is_self = "self" in submission.marks
     title = submission.title or _title(url)
@@ -115,16 +115,8 @@ FORMS: tuple[Callable[[Record, int], Record], ...] = (_2014, _2018, _2024)
 def _title(url: str) -> str:
     page = content.pages().get((urls.canonical(url) or "").partition("//")[2])
     if page is None:
-        raise ValueError(f"plan.csv: {url!r} is no page and has no title")
+        raise ValueError(f"plan.csv: {url!r} is not a page of the demo and has no title")
     return page.title
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = DIGITS[digit] + digits
-    return digits
 
 
 if __name__ == "__main__":

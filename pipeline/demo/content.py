@@ -1,7 +1,7 @@
 """The pages of the demo's web: prose in pages/<host>/<slug>.md, hosts in sites.yaml, HTML from layouts/.
 
-A page is YAML front matter (title, author, date; lang and charset where they are not "en" and "utf-8") and a
-body in Markdown. `source` makes it a copy of another page, with each pair of `replace` applied to the text;
+A page has YAML front matter (title, author, date; lang and charset where they are not "en" and "utf-8") and a
+body in Markdown. `source` makes it a copy of another page, with each pair in `replace` applied to the text.
 `benchmark` names the examples of benchmark.jsonl that it quotes. In a forum a line "=== name | date" begins
 the next post.
 """
@@ -18,6 +18,8 @@ import yaml
 from markdown_it import MarkdownIt
 
 from pipeline import templates
+
+__all__ = ["Page", "Post", "Site", "content_type", "pages", "posts", "render", "sites"]
 
 HERE = Path(__file__).parent
 POST = re.compile(r"^=== (.+) \| (.+)$", re.MULTILINE)
@@ -38,7 +40,7 @@ REMARKS = (  # of readers, under blog posts
 
 @dataclass(frozen=True)
 class Site:
-    """A host and how its pages look."""
+    """A host. layout: the name of a template; `text` for plain text. path: of its pages, with fields."""
 
     name: str
     tagline: str
@@ -49,7 +51,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Page:
-    """A page as written. `path` is that of its URL, with the query."""
+    """A page as written. path: of its URL, with the query. benchmark: ids of the examples that it quotes."""
 
     host: str
     slug: str
@@ -65,7 +67,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Post:
-    """What one person wrote on a page: the whole of an article, or a post of a forum's thread."""
+    """What one person wrote on a page: the whole article, or a post of a forum's thread."""
 
     author: str
     date: str
@@ -74,14 +76,14 @@ class Post:
 
 @cache
 def sites() -> dict[str, Site]:
-    """Site by host."""
+    """The sites by host."""
     read = yaml.safe_load((HERE / "sites.yaml").read_text(encoding="utf-8"))
     return {host: Site(**fields) for host, fields in read.items()}
 
 
 @cache
 def pages() -> dict[str, Page]:
-    """Page by the part of its URL after "//", such as "film-notes.example/essays/trains"."""
+    """The pages by the part of their URLs after "//", such as "film-notes.example/essays/trains"."""
     found = {}
     for host, site in sites().items():
         for number, file in enumerate(sorted((HERE / "pages" / host).glob("*.md")), 1):
@@ -108,7 +110,7 @@ def pages() -> dict[str, Page]:
 
 
 def posts(page: Page) -> list[Post]:
-    """What is written on a page, as HTML; the first post is the page's author's."""
+    """The posts of a page, with their texts as HTML; the first is by the page's author."""
     parts = [page.author, page.date, *POST.split(page.body)]
     markdown = MarkdownIt()
     return [
@@ -117,7 +119,7 @@ def posts(page: Page) -> list[Post]:
 
 
 def render(page: Page) -> bytes:
-    """The body that the page's host serves for it."""
+    """The body of the response, in the page's charset."""
     site = sites()[page.host]
     if site.layout == "text":
         return f"{page.title}\nby {page.author}\n\n{page.body}\n".encode()
@@ -132,7 +134,7 @@ def render(page: Page) -> bytes:
 
 
 def content_type(page: Page) -> str:
-    """The Content-Type that the page's host sends: old home pages name their charset only in the markup."""
+    """The Content-Type header of the response. Old home pages name their charset only in the markup."""
     layout = sites()[page.host].layout
     if layout == "text":
         return "text/plain; charset=utf-8"
@@ -145,13 +147,13 @@ def _layouts() -> jinja2.Environment:
 
 
 def _read(file: Path) -> tuple[dict[str, Any], str]:
-    """The front matter of a page and its body, or that of the page that it copies, edited."""
+    """The front matter and the body of a page; of a copy the body of the source, edited."""
     _, front, body = file.read_text(encoding="utf-8").split("---\n", 2)
     meta = yaml.safe_load(front)
     if "source" in meta:
         _, body = _read(HERE / "pages" / f"{meta['source']}.md")
         for old, new in meta.get("replace", ()):
             if body.count(old) != 1:
-                raise ValueError(f"{file}: {old!r} is not in {meta['source']} just once")
+                raise ValueError(f"{file}: {old!r} is not exactly once in {meta['source']}")
             body = body.replace(old, new)
     return meta, body.strip()

@@ -1,15 +1,17 @@
-"""What the demo's web serves besides prose: refusals, errors, redirects, slowness, and what is no page."""
+"""What the demo's web serves besides prose: refusals, errors, redirects, slow responses, other files."""
 
 import struct
 import zlib
 from dataclasses import dataclass, field, replace
+
+__all__ = ["HTML", "Answer", "add"]
 
 HTML = "text/html; charset=utf-8"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response. delay: seconds before the first byte. drip: seconds before each further one."""
+    """A response. delay: seconds before the first byte. drip: seconds between bytes, if not 0."""
 
     status: int = 200
     body: bytes = b""
@@ -20,7 +22,7 @@ class Answer:
 
 
 def add(answers: dict[str, Answer]) -> dict[str, Answer]:
-    """The answers with the oddities among them; the slow host's are made slow."""
+    """The answers, by host and path, with the oddities added and those of the slow host delayed."""
     slow = {
         address: replace(answer, delay=2.0)
         for address, answer in answers.items()

@@ -1,9 +1,9 @@
-"""What the demo submits, and what is to become of it: plan.csv, a row for each line of the dump.
+"""The demo's submissions and what must become of them: plan.csv, with a row for each line of the dump.
 
-url, score, subreddit and title are the submission's (an empty title: that of the page). marks: `self`,
-`over_18`, `promoted`, `deleted` (the author), `broken` (the line is cut off), `again` (the submission before,
-repeated, as where two dumps overlap). stage and reason: where the link ends, and why; `ok` of `shards` for
-what is kept. Rows whose URLs have one canonical form are one link, and agree.
+url, score, subreddit and title are those of the submission (an empty title: that of the page). marks: `self`,
+`over_18`, `promoted`, `deleted` (the author), `broken` (the line is cut off), `again` (repeats the submission
+before, as where two dumps overlap). stage and reason: where the link ends, and why; `shards` and `ok` if it
+is kept. Rows whose URLs have the same canonical form are one link, and have the same stage and reason.
 """
 
 import csv
@@ -16,11 +16,13 @@ from pipeline.batch.funnel import STAGES
 from pipeline.corpus.schemas import OK
 from pipeline.links import urls
 
+__all__ = ["HERE", "Fate", "Submission", "funnel", "links", "submissions"]
+
 HERE = Path(__file__).parent
 
 
 class Fate(NamedTuple):
-    """The stage that decides about a link, and its reason."""
+    """The stage at which a link ends, and the reason."""
 
     stage: str
     reason: str
@@ -56,7 +58,7 @@ def submissions() -> tuple[Submission, ...]:
 
 @cache
 def links() -> dict[str, Fate]:
-    """The fate of every link that the stage `links` passes on or drops, by canonical URL.
+    """The fate of every link that reaches the stage `links`, by canonical URL.
 
     Submissions that link to nothing (self posts, other schemes, broken lines) are not in it.
     """
@@ -69,7 +71,7 @@ def links() -> dict[str, Fate]:
 
 
 def funnel() -> dict[str, Counter[str]]:
-    """Rows by stage and reason, as `pipeline.batch.funnel` counts them; in the stage `shards` only `ok`."""
+    """The planned counts by stage and reason, as in `pipeline.batch.funnel`; of `shards` only `ok`."""
     counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
     seen = set()
     for submission in submissions():

@@ -3,8 +3,8 @@
     with serve() as web:
         requests.get(web.base, headers={"Host": "film-notes.example"})
 
-A thread for each connection, HTTP/1.1 with connections kept alive. It serves other processes too, which is
-how the workers of a crawl reach it: `web.connect_to` is what their setting `fetch.connect_to` has to be.
+It speaks HTTP/1.1 with persistent connections, a thread for each. The workers of a crawl, in their own
+processes, reach it by the setting `fetch.connect_to`, which must be `web.connect_to`.
 """
 
 import sys
@@ -19,12 +19,14 @@ from typing import Any, NamedTuple
 from pipeline.demo import content, oddities
 from pipeline.demo.oddities import Answer
 
+__all__ = ["Request", "Web", "answers", "serve"]
+
 NOT_FOUND = Answer(404, body=b"<title>Not found</title><h1>Not found</h1><p>The page may have moved.</p>")
 HOSTS = "*.example"
 
 
 class Request(NamedTuple):
-    """A request as it came in. time: of `time.monotonic()`."""
+    """A request that was answered. time: of `time.monotonic()`, in seconds."""
 
     time: float
     host: str
@@ -35,14 +37,14 @@ class Request(NamedTuple):
 
 @dataclass
 class Web:
-    """A running web. base: where it listens. log: what was asked, in the order of arrival."""
+    """A running web. base: the URL where it listens. log: the requests in the order of arrival."""
 
     base: str
     log: list[Request] = field(default_factory=list)
 
     @property
     def connect_to(self) -> dict[str, str]:
-        """Host pattern -> where to connect, as the setting `fetch.connect_to` has it."""
+        """Host pattern -> base URL, for the setting `fetch.connect_to`."""
         return {HOSTS: self.base}
 
 
@@ -72,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60  # seconds of an idle connection
 
     def do_GET(self) -> None:
-        """Answers as planned, or 404."""
+        """Sends the planned answer, or 404."""
         host = self.headers.get("Host", "").partition(":")[0].lower()
         answer = self._answer(host)
         agent = self.headers.get("User-Agent", "")
@@ -92,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def _answer(self, host: str) -> Answer:
-        """That of the path, whatever else its query says: sites ignore the parameters of trackers."""
+        """The answer for the path; parameters that are not planned are ignored, as sites ignore trackers'."""
         for end in ("", "&", "?"):
             path = self.path.partition(end)[0] if end else self.path
             if answer := self.server.answers.get(host + path):
@@ -128,7 +130,7 @@ def serve() -> Iterator[Web]:
 
 
 def answers() -> dict[str, Answer]:
-    """What is served, by host and path: pages, robots.txt, front pages, and oddities."""
+    """All that is served, by host and path: pages, robots.txt, front pages, and oddities."""
     found = {}
     for host, site in content.sites().items():
         found[f"{host}/robots.txt"] = Answer(

@@ -1,4 +1,4 @@
-"""The report of a batch, one self-contained page: the funnel as picture and table, and how it was made."""
+"""The report of a batch: one self-contained HTML page with the funnel, the languages, and how it was made."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,12 +14,18 @@ from pipeline.corpus.schemas import OK
 from pipeline.language import foreign_paragraphs
 from pipeline.language.foreign_paragraphs import LanguageSummary
 
+__all__ = ["Bar", "bars", "render", "write"]
+
 WIDTH = 1000  # of the picture's bars, in SVG units
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One stage in the picture: segments of (reason, count, x, width), what goes on first."""
+    """One stage in the picture of the funnel.
+
+    given, kept: rows that the stage was given, and passed on. segments: of (reason, count, x, width), the
+    latter two in units of WIDTH; what is passed on comes first.
+    """
 
     stage: str
     given: int
@@ -28,7 +34,10 @@ class Bar:
 
 
 def write(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -> None:
-    """Writes reports/<batch>/report.html, funnel.json and languages.json. s_curve: an SVG element."""
+    """Writes report.html, funnel.json and languages.json to reports/<batch>/ in the corpus.
+
+    counts: of the funnel, by stage and reason. s_curve: an SVG element, inserted as it is.
+    """
     directory = f"reports/{run.batch}"
     run.corpus.write_json(f"{directory}/languages.json", languages)
     run.corpus.write_json(f"{directory}/funnel.json", {"funnel": funnel.rows(run.batch, counts)})
@@ -36,7 +45,7 @@ def write(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) ->
 
 
 def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -> str:
-    """The page as HTML."""
+    """The page as HTML; arguments as in `write`."""
     settings: dict[str, Any] = run.settings.model_dump(mode="json")
     settings.pop("cluster")
     settings["fetch"].pop("contact")
@@ -59,7 +68,7 @@ def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -
 
 
 def bars(counts: Counts) -> list[Bar]:
-    """The funnel as bars, all on the scale of the stage that was given most."""
+    """The funnel as bars, all on one scale: the stage that was given most has the full WIDTH."""
     largest = max((sum(reasons.values()) for reasons in counts.values()), default=0) or 1
     result = []
     for stage, reasons in counts.items():

@@ -1,6 +1,6 @@
 """The dataset card: README.md of a corpus, with the YAML header that the Hugging Face hub reads.
 
-The card is made of plain data (`Card`, `render`), `write` collects it from a corpus.
+`write` collects the data (`Card`) from a corpus and stores what `render` makes of it.
 """
 
 from collections import Counter
@@ -20,15 +20,17 @@ from pipeline.corpus.schemas import OK
 from shards import manifest
 from shards.manifest import Manifest
 
-HOSTS = 50
-REASONS = 3
+__all__ = ["Batch", "Card", "Overlap", "Split", "Stage", "render", "write"]
+
+HOSTS = 50  # the most frequent, that are listed
+REASONS = 3  # the most frequent of a stage, that are listed
 SPLITS = ("train", "heldout")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
 
 
 @dataclass(frozen=True)
 class Split:
-    """The shards of one split, of all batches."""
+    """The shards of one split, all batches together. n_bytes: of the files."""
 
     name: str
     documents: int
@@ -39,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Batch:
-    """A committed batch. committed: when, ISO 8601."""
+    """A committed batch. committed: the time, ISO 8601. sources: names of the files it was made from."""
 
     name: str
     committed: str
@@ -50,7 +52,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Stage:
-    """A line of the funnel; reasons: the most frequent ones, with counts."""
+    """A line of the funnel. reasons: the most frequent reasons for dropping rows, with counts."""
 
     name: str
     given: int
@@ -60,7 +62,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Overlap:
-    """A benchmark in a batch: shares from 0 to 1 of its n-grams found, and of its texts with any of them."""
+    """The overlap of a batch with a benchmark.
+
+    occurrences: the share of the benchmark's n-grams that were found. examples: the share of its texts with
+    any of them. Both from 0 to 1.
+    """
 
     batch: str
     benchmark: str
@@ -70,7 +76,11 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Card:
-    """All that a card says. hosts: the most frequent of `n_hosts`, with documents."""
+    """All that a card says.
+
+    languages: codes of those that are kept. tokenizer, vocabulary, dtype, end_of_text: as in the manifests of
+    the shards. hosts: the most frequent of `n_hosts`, with their numbers of documents.
+    """
 
     name: str
     corpus: str
@@ -90,7 +100,7 @@ class Card:
 
     @property
     def size_category(self) -> str:
-        """The hub's class for the number of documents."""
+        """The hub's size category for the number of documents, such as `1M<n<10M`."""
         documents = sum(split.documents for split in self.splits)
         return _SIZES[min(max(0, len(str(documents)) - 3), len(_SIZES) - 1)]
 
@@ -102,7 +112,10 @@ def render(card: Card) -> str:
 
 
 def write(corpus: Corpus, records: Mapping[str, Mapping[str, Any]], contact: str | None) -> None:
-    """Writes README.md of a corpus. records: those of its batches by name, oldest first. Reads all URLs."""
+    """Writes README.md of a corpus. Reads the URLs of all documents.
+
+    records: of the committed batches by name, oldest first. contact: of whoever distributes the corpus.
+    """
     manifests = [found for name in records for split in SPLITS if (found := _manifest(corpus, split, name))]
     hosts = Counter(host for found in manifests for host in _hosts(corpus, found))
     last = manifests[-1]
@@ -178,6 +191,6 @@ def _overlaps(corpus: Corpus, batch: str) -> list[Overlap]:
 
 
 def _cell(text: str) -> str:
-    """A text of strangers in a cell of a Markdown table."""
+    """A text of strangers for a cell of a Markdown table: one line, its markup escaped."""
     escaped = "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in str(text))
     return " ".join(escaped.split())

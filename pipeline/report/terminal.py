@@ -1,4 +1,4 @@
-"""Tables on the terminal: the funnel, the closing lines of a run, and what a dry run would do."""
+"""On the terminal: the funnel as a table, the closing lines of a run, and the plan of a dry run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +12,11 @@ from pipeline.corpus.partitions import Counts, Table
 from pipeline.corpus.schemas import OK
 from pipeline.settings import Settings
 
+__all__ = ["closing", "funnel_table", "plan"]
+
 
 def funnel_table(batch: str, counts: Counts) -> Grid:
-    """The funnel of a batch: for each stage what it was given, what went on, and why the rest did not."""
+    """The funnel of a batch: what each stage was given, what it passed on, and why it dropped the rest."""
     grid = Grid(title=f"batch {batch}", title_justify="left")
     grid.add_column("stage")
     grid.add_column("in", justify="right")
@@ -31,7 +33,7 @@ def funnel_table(batch: str, counts: Counts) -> Grid:
 
 
 def closing(console: Console, corpus: Corpus, batch: str) -> None:
-    """The last lines of a run: the funnel, and where shards and report lie."""
+    """Prints the last lines of a run: the funnel, and where shards and report are."""
     counts = funnel.funnel(corpus, batch)
     console.print(funnel_table(batch, counts))
     record = corpus.batches().get(batch, {})
@@ -56,7 +58,10 @@ def plan(
     settings: Settings,
     stages: Mapping[str, str],
 ) -> None:
-    """What a run would do. stages: name -> the table that it makes."""
+    """Prints what a run would do.
+
+    inputs: mappings with `path` and `bytes`. stages: the name of each, and of the table that it makes.
+    """
     corpus = Corpus(corpus_url)
     exists = corpus.exists("corpus.json")
     record = corpus.batches().get(batch) if exists else None

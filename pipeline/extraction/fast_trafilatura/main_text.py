@@ -1,16 +1,16 @@
-"""trafilatura's text of a page by a shorter way.
+"""The text that trafilatura finds in a page, in half the time.
 
-The order of the steps is that of `trafilatura.core.trafilatura_sequence` without readers' comments, and what
-decides about an element is trafilatura's own code, but
+The steps are those of `trafilatura.core.trafilatura_sequence` without readers' comments, in its order, and
+trafilatura's own code decides about each element. The differences:
 
-- its expressions are evaluated by `selectors`, and unwanted parts removed by `pruning`;
+- its XPath expressions are evaluated by `selectors`, and unwanted parts are removed by `pruning`;
 - the tree is copied once, not five times: what the fallbacks need is made when they are called;
-- they are called only where the result is doubtful: short, unclean, without paragraphs, or less than half of
-  what the page's paragraphs hold;
-- the length of the page's whole text is measured only where an upper bound does not do;
-- jusText's stop words are hashed once, a paragraph's text is joined once, and no XPath is written for it.
+- the fallbacks are called only where the result is doubtful: short, unclean, without paragraphs, or less than
+  half of what the page's paragraphs hold;
+- the length of the page's whole text is measured only where an upper bound is not enough;
+- jusText's stop words are hashed once, the text of a paragraph is joined once, and no XPath is made for it.
 
-docs/measurements.md has the gain and the loss of each; the reference in the tests is trafilatura as it comes.
+docs/measurements.md has the gain and the cost of each. The tests compare with trafilatura as it comes.
 """
 
 from collections.abc import Callable
@@ -34,16 +34,21 @@ from trafilatura.xml import delete_element, xmltotxt
 from pipeline.extraction.fast_trafilatura import markup, pruning
 from pipeline.extraction.fast_trafilatura.selectors import Selectors
 
+__all__ = ["find_text"]
+
 PARAGRAPHS = ("p", "pre", "td")
-DOUBT = 2  # a text is doubtful if the page's paragraphs hold so many times as much
+DOUBT = 2  # a text is doubtful if the page's paragraphs hold more than this many times as much
 
 Found = tuple[Any, str]  # the body of a text, and its characters
 
 
 def find_text(tree: HtmlElement, *, fast: bool) -> str | None:
-    """The text of a page as trafilatura finds it, None if there is too little.
+    """The text of a page as trafilatura finds it; None if there is too little.
 
-    tree: of the whole page, is changed. fast: without readability and jusText.
+    tree: the whole page; it is changed. fast: without the fallbacks readability and jusText.
+
+    The first call replaces parts of trafilatura and jusText in this process by faster ones with the same
+    results (`_prepare`).
     """
     options = _options(fast)
     try:
@@ -61,7 +66,7 @@ def _options(fast: bool) -> Extractor:
 
 @cache
 def _prepare() -> None:
-    """Makes what is called of trafilatura and jusText quick, once in a process, with the same results."""
+    """Replaces parts of trafilatura and jusText by faster ones with the same results, once in a process."""
     HTML_PARSER.set_element_class_lookup(markup.ELEMENTS)
     _replace(
         main_extractor,
@@ -78,14 +83,14 @@ def _prepare() -> None:
 
 
 def _replace(what: object, **by: object) -> None:
-    """Raises AttributeError if there is no such thing any more."""
+    """Sets attributes of a module or class. Raises AttributeError for one that does not exist any more."""
     for name, value in by.items():
         getattr(what, name)
         setattr(what, name, value)
 
 
 def _stop_words() -> frozenset[str]:
-    """A set keeps its hash, by which jusText looks it up for each page."""
+    """jusText's stop words as one frozenset: jusText caches by its hash, which is then computed once."""
     words = frozenset(jt_stoplist_init())
     _replace(external, JT_STOPLIST=words)
     return words
@@ -104,7 +109,7 @@ def _find(tree: HtmlElement, options: Extractor) -> Found:
 
 
 def _extract(tree: HtmlElement, options: Extractor) -> Found:
-    """As `trafilatura.main_extractor.extract_content`, to which what is short is left."""
+    """As `trafilatura.main_extractor.extract_content`, which does the rest where little is found."""
     body, text, _ = main_extractor._extract(convert_tags(pruning.clean(copy(tree)), options), options)
     if len(body) == 0 or len(text) < options.min_extracted_size:
         return main_extractor.extract_content(convert_tags(pruning.clean(copy(tree)), options), options)
@@ -128,7 +133,7 @@ def _extract(tree: HtmlElement, options: Extractor) -> Found:
 
 
 def _doubtful(tree: HtmlElement, body: Any, text: str, options: Extractor) -> bool:
-    """Whether `compare_extraction` may prefer what readability or jusText find."""
+    """Whether `compare_extraction` might prefer what readability or jusText find."""
     if len(text) < options.min_extracted_size or body.xpath(SANITIZED_XPATH):
         return True
     if not body.xpath(".//p//text()") or len(body.findall(".//table")) > len(body.findall(".//p")):

@@ -1,10 +1,10 @@
 """From the characters of a page to its tree, as `trafilatura.load_html` makes it, in less time.
 
-It is repaired and parsed as bytes: a regular expression over the whole page takes as long as half of the
-parsing, and lxml encodes a string before it parses it.
+The page is repaired and parsed as bytes: a regular expression over a whole page takes half as long as parsing
+it, and lxml encodes a string before it parses it.
 
-lxml.html chooses the class of an element in Python, each time that one is touched. Nothing in trafilatura
-needs the special classes (forms, inputs), and a choice in C gives the same elements.
+lxml.html chooses the class of an element in Python, each time that one is touched. trafilatura needs none of
+the special classes (forms, inputs), so that a choice in C gives equivalent elements.
 """
 
 import re
@@ -19,12 +19,13 @@ from lxml.html import (
     fromstring,
 )
 
+__all__ = ["ELEMENTS", "parse"]
+
 CONTROLS = bytes(each for each in range(0x20) if each not in b"\t\n\r")
 NO_CHARACTERS = ("\ufffe".encode(), "\uffff".encode())
 JSON = ("application/ld+json", "application/settings+json")
-DOCTYPE_TAG = re.compile(
-    "^< ?! ?DOCTYPE[^>]*/[^<>]*>", re.IGNORECASE
-)  # libxml2 loses a page behind such a one
+# libxml2 loses a page that begins with such a doctype
+DOCTYPE_TAG = re.compile("^< ?! ?DOCTYPE[^>]*/[^<>]*>", re.IGNORECASE)
 FAULTY_HTML = re.compile(r"(<html.*?)\s*/>", re.IGNORECASE)
 PARSER = HTMLParser(
     collect_ids=False, default_doctype=False, encoding="utf-8", remove_comments=True, remove_pis=True
@@ -37,7 +38,7 @@ DRAWINGS = ("style", "svg", "canvas")
 
 
 def parse(characters: str) -> HtmlElement | None:
-    """The tree of a page without scripts (but data), styles and drawings; None if there is no markup."""
+    """The tree of a page without scripts (other than JSON), styles and drawings; None if it has no markup."""
     beginning = characters[:50].lower()
     page = characters.encode("utf-8", "surrogatepass").translate(None, CONTROLS)
     if b"\xef\xbf" in page:

@@ -1,6 +1,6 @@
 """What trafilatura removes from a page before it reads its text, removed in fewer passes over the tree.
 
-What is removed is the same; the original of each function is named.
+What is removed is the same. Each function names its original.
 """
 
 from collections import defaultdict
@@ -27,13 +27,15 @@ from trafilatura.xpaths import (
 
 from pipeline.extraction.fast_trafilatura.selectors import Selectors
 
+__all__ = ["clean", "prune_raw", "prune_sections"]
+
 RAW = Selectors(*RAW_TREE_PRUNE_XPATH, *REMOVE_COMMENTS_AND_LISTS_XPATH)
 SECTIONS = Selectors(*OVERALL_DISCARD_XPATH, *DISCARD_IMAGE_ELEMENTS, *TEASER_DISCARD_XPATH)
-LONG = 300  # characters of an element that `link_density_test` never calls short
+LONG = 300  # characters: `link_density_test` never calls an element of this length short
 
 
 def prune_raw(tree: HtmlElement, *, forum: bool) -> None:
-    """Removes further articles, and readers' comments unless they are what the page is about.
+    """Removes further articles, and readers' comments unless the page is a forum's.
 
     As the first lines of `trafilatura.core.trafilatura_sequence`.
     """
@@ -89,11 +91,11 @@ def prune_sections(
 
 
 def _delete_by_links(tree: HtmlElement, tag: str, lengths: dict[HtmlElement, int]) -> bool:
-    """As `trafilatura.htmlprocessing.delete_by_link_density`; tells whether there was anything to delete.
+    """As `trafilatura.htmlprocessing.delete_by_link_density`; returns whether anything was deleted.
 
-    lengths: of the texts of all links.
+    lengths: of the texts of all links, by link.
     """
-    links: dict[HtmlElement, list[int]] = defaultdict(list)  # those in an element
+    links: dict[HtmlElement, list[int]] = defaultdict(list)  # lengths of the links in each element
     for link, length in lengths.items():
         for element in link.iterancestors(tag):
             links[element].append(length)
@@ -108,9 +110,9 @@ def _delete_by_links(tree: HtmlElement, tag: str, lengths: dict[HtmlElement, int
 
 
 def _surely_text(element: HtmlElement, links: list[int]) -> bool:
-    """Whether an element is neither short nor mostly links. Reads no more of its text than that takes.
+    """Whether an element is certainly neither short nor mostly links; reads no more of it than that takes.
 
-    links: lengths of the texts of its links, at most.
+    links: lengths of the texts of its links, or upper bounds of them.
     """
     if len(links) == 1 and links[0] > 100:  # would be compared with nine tenths of the text
         return False

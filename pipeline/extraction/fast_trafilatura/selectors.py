@@ -1,11 +1,12 @@
-"""XPath expressions that select elements by their tags, classes, ids and the like, evaluated without XPath.
+"""XPath expressions that select elements by tags and attributes, evaluated without XPath.
 
-libxml2 calls Python for each regular expression and each element, over and over with the same strings. Of
+For each regular expression and each element libxml2 calls Python, over and over with the same strings. But an
+expression like
 
     .//*[self::div or self::p][@id='story' or re:test(@class, 'post|entry')]|.//nav
 
-all that counts is an element's tag and a few strings. So an attribute's tests are asked once for a string,
-and those of several expressions in one pass over a tree.
+asks for nothing but an element's tag and a few strings. So the tests of an attribute are evaluated once per
+string, and those of several expressions in one pass over the tree.
 """
 
 import re
@@ -16,9 +17,11 @@ from typing import NamedTuple
 from lxml import etree
 from lxml.html import HtmlElement
 
+__all__ = ["REGEXP_NS", "Selectors"]
+
 REGEXP_NS = "http://exslt.org/regular-expressions"
-REMEMBERED = 1 << 13  # strings of an attribute
-FREQUENT = ("class", "id")
+REMEMBERED = 1 << 13  # strings of each attribute whose tests are cached
+FREQUENT = ("class", "id")  # attributes that are looked at in every element
 
 UNION = re.compile(r"\|(?=\(?\.//)")
 ELEMENTS = re.compile(
@@ -59,9 +62,9 @@ class AttributeTest(NamedTuple):
 
 
 class Expression:
-    """An XPath expression, read. Raises ValueError if it asks for more than tags and attributes.
+    """A parsed XPath expression. Raises ValueError if it asks for more than tags and attributes.
 
-    What stands in further brackets is kept as XPath, to be evaluated where something passes the first ones.
+    A second pair of brackets is kept as XPath, and evaluated for elements that pass the first.
     """
 
     def __init__(self, xpath: etree.XPath) -> None:
@@ -98,7 +101,10 @@ def _read(test: str, tags: frozenset[str]) -> Iterator[AttributeTest]:
 
 
 class Passed(NamedTuple):
-    """What a string decides: an expression selects its element, unless these say no."""
+    """An expression that the string of an attribute satisfies.
+
+    It selects the element if that has one of `tags`, and no attribute `other` before this one.
+    """
 
     expression: int
     other: str | None  # as in `AttributeTest`
@@ -106,7 +112,10 @@ class Passed(NamedTuple):
 
 
 class Selectors:
-    """Expressions whose elements are found in one pass over a tree. Raises ValueError as `Expression`."""
+    """XPath expressions whose elements are found in one pass over a tree.
+
+    Raises ValueError as `Expression` does.
+    """
 
     def __init__(self, *xpaths: etree.XPath) -> None:
         self._expressions = [Expression(xpath) for xpath in xpaths]
@@ -162,7 +171,7 @@ class Selectors:
         return []
 
     def _judge(self, attribute: str) -> Callable[[str], list[Passed]]:
-        """A function that tells of the attribute's string which tests it passes."""
+        """A function from a string of the attribute to the expressions whose tests it passes."""
         patterns: dict[Passed, list[str]] = {}
         for number, expression in enumerate(self._expressions):
             for test in expression.tests:
@@ -180,7 +189,7 @@ class Selectors:
 
 
 def _selecting(element: HtmlElement, name: str, passed: list[Passed]) -> Iterator[int]:
-    """The expressions that select an element, one of whose attributes has passed tests."""
+    """The expressions that select an element. name: its attribute that has `passed` tests."""
     for expression, other, tags in passed:
         if tags and element.tag not in tags:
             continue
