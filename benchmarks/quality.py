@@ -26,7 +26,7 @@ from pipeline.corpus.schemas import OK
 from pipeline.extraction.many_pages import extract_pages
 from pipeline.extraction.page import Page
 from pipeline.language.detect import identify
-from pipeline.quality.measures import Documents
+from pipeline.quality.documents import Documents
 from pipeline.quality.rules import ROWS, RULES
 from pipeline.settings import Extract, Language, Quality
 

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from pipeline.corpus.schemas import OK
 from pipeline.quality import measures
-from pipeline.quality.measures import Documents, Floats
+from pipeline.quality.documents import Documents, Floats
 
 if TYPE_CHECKING:
     from pipeline.settings import Quality

@@ -23,9 +23,11 @@ from pipeline.language.detect import identify
 from pipeline.quality.rules import apply_rules
 from pipeline.settings import Extract, Language, Quality
 
+__all__ = ["Body", "documents", "languages", "run", "stored"]
+
 LANGUAGES = "languages"  # among the facts of a partition: its LanguageSummary
 
-Body = tuple[bytes, str | None]
+Body = tuple[bytes, str | None]  # content coding undone, and the charset of the Content-Type header
 
 
 def run(run: Run) -> None:
@@ -43,7 +45,7 @@ def run(run: Run) -> None:
 
 
 def work(partition: Partition, sections: tuple[Extract, Language, Quality]) -> Output:
-    """The documents of a partition's fetched pages."""
+    """Makes the documents of a partition from its pages that were fetched."""
     pages = partition.read("pages")
     pages = pages.filter(pc.equal(pages["reason"], OK))
     rows, counts = documents(pages, stored(partition, pages), *sections, on_outcome=partition.tick)
@@ -63,7 +65,7 @@ def languages(run: Run) -> foreign_paragraphs.LanguageSummary:
 
 
 def stored(partition: Partition, pages: pa.Table) -> Iterator[Body]:
-    """The bodies of pages, in order, one at a time from the batch's WARC files."""
+    """Reads the bodies of pages from the batch's WARC files, in the order of the rows, one at a time."""
     columns = pages.select(["warc", "warc_offset", "warc_length", "charset"]).to_pylist()
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
@@ -82,16 +84,18 @@ def documents(
     quality: Quality,
     on_outcome: Callable[[str], None] | None = None,
 ) -> tuple[pa.Table, dict[str, Counter[str]]]:
-    """The documents of pages, row by row, and how many each stage passed on or dropped for which reason.
+    """The documents of pages, a row per page, and how many each stage passed on or dropped for which reason.
 
-    pages: `schemas.PAGES`, all of reason `ok`. bodies: for each row the body, content coding undone, and the
-    charset of the Content-Type header; read as needed, two in memory at a time. on_outcome: called with
-    the outcome of extraction of each page as it comes.
+    pages: a table of `schemas.PAGES`, all with the reason `ok`. bodies: one for each row, read as needed; two
+    are in memory at a time. on_outcome: called with the outcome of extraction of each page as it comes.
 
-    Returns `schemas.DOCUMENTS`. `stage` and `reason` tell where a row was decided: `quality` and `ok` for one
-    that is kept. `text` and `n_words` are there for all that the quality rules saw, so that what they remove
-    can be looked at; they are null for what has another language, which would be most of the bytes of many a
-    corpus and can be had again from the WARC files.
+    Returns a table of `schemas.DOCUMENTS`, and counts by stage and reason. `stage` and `reason` say where and
+    why a row was dropped; they are `quality` and `ok` for one that is kept. `text` and `n_words` are set for
+    all rows that the quality rules saw, so that one can look at what they remove. They are null for other
+    languages, which would be most of the bytes of many a corpus, and can be extracted again from the WARC
+    files.
+
+    Raises ValueError unless there are as many bodies as pages.
     """
     outcomes = []
     for outcome in extract_pages(_pages(pages, bodies, extract, language, quality), extract):
@@ -161,5 +165,5 @@ def _pages(
 
 
 def _spread(values: pa.Array, rows: npt.NDArray[np.bool_]) -> pa.Array:
-    """One value for each selected row, null for the others."""
+    """The values at the rows that are selected, in order, and null at the others."""
     return values.take(pa.array(np.cumsum(rows) - 1, mask=~rows))

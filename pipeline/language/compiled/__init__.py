@@ -7,6 +7,8 @@ probabilities of n-grams drawn at random until one language has nearly all of it
 the answer is a function of the text. Each text starts from the same seed, so the random numbers are tabulated
 once, as are the profiles and character tables of the installed langdetect (`profiles`).
 
+numba's cache notices changes in a function's own file only: what a compiled function calls is in its file.
+
 The tests compare it with langdetect itself.
 """
 

@@ -7,7 +7,7 @@ runs of spaces into one space; here they stay, for `detection.ngrams` skips them
 
 import numpy as np
 
-from pipeline.language.compiled.jit import jit
+from dedup.jit import compiled
 
 __all__ = ["clean"]
 
@@ -26,7 +26,7 @@ BYTES = np.array(
 )
 
 
-@jit
+@compiled
 def clean(
     data: np.ndarray, offsets: np.ndarray, max_chars: int, composed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,7 @@ def clean(
     return characters[: ends[-1]], ends
 
 
-@jit
+@compiled
 def beginning(data: np.ndarray, start: int, end: int, max_chars: int) -> int:
     """Where to cut a text: see `pipeline.language.detect.beginning`. max_chars < 0: nowhere."""
     if max_chars < 0 or end - start <= max_chars:
@@ -73,7 +73,7 @@ def beginning(data: np.ndarray, start: int, end: int, max_chars: int) -> int:
     return cut
 
 
-@jit
+@compiled
 def url_end(data: np.ndarray, colon: int, end: int) -> int:
     """Where `://…` ends, if a URL's does, else `colon`."""
     here = colon + 3
@@ -85,7 +85,7 @@ def url_end(data: np.ndarray, colon: int, end: int) -> int:
     return here if here > colon + 3 else colon
 
 
-@jit
+@compiled
 def scheme_length(characters: np.ndarray, end: int) -> int:
     """4 if `http`, 5 if `https` stands before `end`, else 0."""
     for length in (4, 5):
@@ -97,7 +97,7 @@ def scheme_length(characters: np.ndarray, end: int) -> int:
     return 0
 
 
-@jit
+@compiled
 def domain_end(data: np.ndarray, at: int, end: int) -> int:
     """Where the address with its @ at `at` ends, `at` if it is none: MAIL_RE's greedy match, up to a URL."""
     first = stop = at + 1
@@ -115,7 +115,7 @@ def domain_end(data: np.ndarray, at: int, end: int) -> int:
     return min(stop, here + MAX_DOMAIN)
 
 
-@jit
+@compiled
 def append(data: np.ndarray, here: int, end: int, composed: np.ndarray, text: np.ndarray) -> int:
     """`Detector.append`: decodes into `text`, replaces URLs and addresses, composes; how many characters."""
     n = 0
@@ -159,7 +159,7 @@ def append(data: np.ndarray, here: int, end: int, composed: np.ndarray, text: np
     return min(n, MAX_LENGTH)
 
 
-@jit
+@compiled
 def without_latin(text: np.ndarray, n: int) -> int:
     """`Detector.cleaning_text`: drops `A` to `z` from a text that is mostly something else; what is left.
 

@@ -6,9 +6,10 @@ changed with version 3.12): the probabilities are equal to about 1e-15.
 
 from math import cos, log, pi, sin, sqrt
 
+import numba
 import numpy as np
 
-from pipeline.language.compiled.jit import jit, jit_reassociating
+from dedup.jit import compiled
 from pipeline.language.compiled.profiles import N_WORDS, NOWHERE, SPACE, UPPER, N, Tables
 
 __all__ = ["detect"]
@@ -18,7 +19,7 @@ N_TRIALS, ITERATION_LIMIT, CONVERGED, REPORTED = 7, 1_000, 0.99999, 0.1
 MAX_FOUND = 10  # languages: no more can each have more than REPORTED of the probability
 
 
-@jit
+@compiled
 def ngrams(text: np.ndarray, tables: Tables, found: np.ndarray) -> int:
     """`Detector._extract_ngrams`: fills `found` with the rows (`Tables.rows`) of known n-grams.
 
@@ -49,14 +50,14 @@ def ngrams(text: np.ndarray, tables: Tables, found: np.ndarray) -> int:
     return m
 
 
-@jit
+@compiled
 def uniform(words: np.ndarray, at: int) -> float:
     """`random.random()`: 53 bits of two words."""
     value: float = ((words[at] >> 5) * 67108864.0 + (words[at + 1] >> 6)) * (1.0 / 9007199254740992.0)
     return value
 
 
-@jit_reassociating
+@numba.njit(nogil=True, fastmath={"reassoc"})  # sums in any order: vector instructions
 def normalise(probabilities: np.ndarray) -> bool:
     """`Detector._normalize_prob`: divides by the sum, in place; whether one is then over CONVERGED."""
     total, passed = 0.0, 0
@@ -68,7 +69,7 @@ def normalise(probabilities: np.ndarray) -> bool:
     return passed > 0
 
 
-@jit
+@compiled
 def trials(found: np.ndarray, m: int, words: np.ndarray, tables: Tables, mean: np.ndarray) -> None:
     """`Detector._detect_block`: fills `mean` (float64 by language) with the mean over all trials.
 
@@ -107,7 +108,7 @@ def trials(found: np.ndarray, m: int, words: np.ndarray, tables: Tables, mean: n
             mean[j] += probabilities[j] / N_TRIALS
 
 
-@jit
+@compiled
 def detect(
     characters: np.ndarray, ends: np.ndarray, words: np.ndarray, tables: Tables
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

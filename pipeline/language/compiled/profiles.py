@@ -13,7 +13,7 @@ import numpy as np
 from langdetect.detector_factory import PROFILES_DIRECTORY
 from langdetect.utils.ngram import NGram
 
-from pipeline.language.compiled.jit import jit
+from dedup.jit import compiled
 
 __all__ = ["NOWHERE", "N_WORDS", "SPACE", "UPPER", "N", "Tables", "random_words", "tables"]
 
@@ -94,7 +94,7 @@ def _trie(words: np.ndarray, lengths: np.ndarray, n_codes: int) -> tuple[np.ndar
     return nodes, base[:size].copy(), check[:size].copy()
 
 
-@jit
+@compiled
 def add_children(parents: np.ndarray, codes: np.ndarray, base: np.ndarray, check: np.ndarray) -> np.ndarray:
     """Gives the nodes of a double-array trie their children: the child of node `s` by code `c` lies at
     `base[s] + c`, which `check` says belongs to `s`. (Aoe, "An Efficient Digital Search Algorithm by Using a

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.quality.measures import STOP_WORDS, Documents, duplicate_ngram_chars, top_ngram_chars
+from pipeline.quality.documents import MAX_N, Documents
+from pipeline.quality.measures import STOP_WORDS, duplicate_ngram_chars, top_ngram_chars
 from pipeline.quality.rules import RULES, apply_rules
 from pipeline.settings import Quality
 
@@ -190,3 +191,14 @@ def test_simple_measures(batch: list[str]) -> None:
         }  # fmt: skip
         for name, value in expected.items():
             assert measured[name][i] == pytest.approx(value), name
+
+
+@given(st.lists(st.lists(st.sampled_from("ab"), max_size=16), max_size=4))
+def test_ngrams_are_named_by_their_first_occurrence(words: list[list[str]]) -> None:
+    found = Documents(pa.array([" ".join(document) for document in words], pa.large_string())).ngrams
+    line = [(number, word) for number, document in enumerate(words) for word in document]
+    for n in range(1, MAX_N + 1):
+        grams = [tuple(line[at : at + n]) for at in range(len(line))]
+        whole = [len(gram) == n and len({number for number, _ in gram}) == 1 for gram in grams]
+        expected = [grams.index(gram) if inside else -1 for gram, inside in zip(grams, whole, strict=True)]
+        assert found[n - 1].tolist() == expected
