@@ -28,8 +28,8 @@ __all__ = [
     "ENGINES",
     "KNOWN",
     "Engine",
-    "by_the_library",
     "find_text",
+    "find_text_by_trafilatura",
     "require",
     "with_resiliparse",
     "with_trafilatura",
@@ -62,7 +62,7 @@ def _trafilatura(characters: str, page: Page, fallbacks: bool) -> Text | Dropped
     return Text(text, title, date) if text else None
 
 
-def by_the_library(tree: HtmlElement, *, fast: bool) -> str | None:
+def find_text_by_trafilatura(tree: HtmlElement, *, fast: bool) -> str | None:
     """The text that trafilatura finds by its own code; None if there is none. May change `tree`."""
     found = trafilatura.bare_extraction(tree, fast=fast, include_comments=False)
     return found.text if isinstance(found, trafilatura.settings.Document) else None
@@ -71,7 +71,7 @@ def by_the_library(tree: HtmlElement, *, fast: bool) -> str | None:
 if trafilatura.__version__.startswith(KNOWN):
     from pipeline.extraction.fast_trafilatura.main_text import find_text
 else:
-    find_text = by_the_library
+    find_text = find_text_by_trafilatura
 
 
 def _title_and_date(tree: HtmlElement, page: Page) -> tuple[str | None, str | None]:

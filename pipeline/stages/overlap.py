@@ -17,7 +17,8 @@ from dedup.ngrams.distinct import DistinctCounter
 from dedup.ngrams.hashing import NGrams
 from pipeline.batch.kept import kept
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
-from pipeline.contamination import assemble, bloom_filter, index, render, stored, test_sets
+from pipeline.contamination import bloom_filter, index, render, stored, test_sets
+from pipeline.contamination.assemble import assemble, own_train
 from pipeline.contamination.bloom_filter import Filling
 from pipeline.contamination.decontamination import CONTAMINATED, decontaminate, describe
 from pipeline.contamination.scan import COLUMNS, scan_documents
@@ -54,11 +55,11 @@ def run(run: Run) -> None:
     texts = inputs if settings.policy == "report" else [part.checksum for part in seal.parts]
     record = _fill_filter(run, benchmarks.ngrams, texts, counter)
     splits = test_sets.train_splits(benchmarks, settings)
-    report = assemble.assemble(
+    report = assemble(
         benchmarks,
         subject=f"batch {run.batch} of corpus {run.corpus.id}",
         training_set=f"the documents of batch {run.batch} that are not held out ({heldout:.0%} are)",
-        own_train=assemble.own_train(benchmarks, splits),
+        own_train=own_train(benchmarks, splits),
         seen=totals.seen,
         evidence=totals.evidence,
         documents=totals.documents,

@@ -20,8 +20,9 @@ from dedup.ngrams.evidence import Passage
 from dedup.ngrams.hashing import NGrams
 from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.shares import Overlap, Share
-from pipeline.contamination import assemble, render
 from pipeline.contamination import command as contamination
+from pipeline.contamination import render
+from pipeline.contamination.assemble import assemble
 from pipeline.contamination.render import percent, to_html
 from pipeline.contamination.report import (
     BenchmarkResult,
@@ -200,9 +201,7 @@ def test_worst_examples_are_quoted_even_where_no_document_is_known() -> None:
     texts = ["one two three four five six", "seven eight nine ten", "one two three far away six seven eight"]
     index = BenchmarkIndex.build([Benchmark("b", "b.txt", ["x", "y", "z"], texts)], NGrams("words", 3))
     seen = index.scan(index.ngrams.grams(["One two three four five", "six seven eight"])).seen
-    result = assemble.assemble(index, subject="s", training_set="t", own_train=[None], seen=seen).benchmarks[
-        0
-    ]
+    result = assemble(index, subject="s", training_set="t", own_train=[None], seen=seen).benchmarks[0]
     assert [(text.id, text.found) for text in result.worst] == [("x", Share(3, 4)), ("z", Share(2, 6))]
     assert [e.example.text for e in result.worst[0].evidence] == ["one two three four five"]
     assert [e.example.text for e in result.worst[1].evidence] == ["one two three", "six seven eight"]

@@ -87,5 +87,8 @@ def test_another_version_of_trafilatura_goes_its_own_way() -> None:
     assert engines.find_text is main_text.find_text, (
         "a version that pipeline.extraction.fast_trafilatura.main_text was not compared with"
     )
-    assert "fog" in (engines.by_the_library(markup.parse(PAGE), fast=False) or "")
-    assert engines.by_the_library(markup.parse("<html><body><p></p></body></html>"), fast=False) is None
+    assert "fog" in (engines.find_text_by_trafilatura(markup.parse(PAGE), fast=False) or "")
+    assert (
+        engines.find_text_by_trafilatura(markup.parse("<html><body><p></p></body></html>"), fast=False)
+        is None
+    )
