@@ -19,6 +19,8 @@ from pipeline.demo import content, plan
 from pipeline.demo.plan import HERE, Submission
 from pipeline.links import urls
 
+__all__ = ["DUMP", "dump", "lines", "main"]
+
 DUMP = HERE / "submissions.ndjson.zst"
 START = 1_512_086_400  # 2017-12-01, UTC
 FIRST_ID = 0x1A2B3C4D  # about where Reddit's ids were then
