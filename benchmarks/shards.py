@@ -63,8 +63,8 @@ def tokenize_and_write(texts: list[str], directory: Path) -> float:
             "tokens": writer.tokenize(column, tokenizer),
         }
     )
-    path = directory / writer.name("train", 0, 1)
-    writer.write(table, path, tokenizer=tokenizer, split="train", tokens_per_row_group=1_000_000)
+    path = directory / writer.file_name("train", 0, 1)
+    writer.write_shard(table, path, tokenizer=tokenizer, split="train", tokens_per_row_group=1_000_000)
     return time.perf_counter() - start
 
 
@@ -196,7 +196,7 @@ def memory(path: Path) -> tuple[float, float, float]:
     for n, _ in enumerate(reader):
         if n % 50 == 0:
             tenths[n * 10 // len(reader)].append(process.memory_info().rss)
-    size = float(reader.layout.tokens.sum()) * 2 / 2**20
+    size = float(reader.row_groups.tokens.sum()) * 2 / 2**20
     return size, statistics.mean(tenths[1]) / 2**20, statistics.mean(tenths[9]) / 2**20
 
 
@@ -247,9 +247,9 @@ def make_corpora(texts: list[str], root: Path) -> None:
         shards = writer.shard_of(ids, n_shards)
         files = []
         for shard in range(n_shards):
-            path = directory / writer.name("train", shard, n_shards)
+            path = directory / writer.file_name("train", shard, n_shards)
             rows = table.filter(pa.array(shards == shard))
-            writer.write(rows, path, tokenizer=load(), split="train", tokens_per_row_group=1_000_000)
+            writer.write_shard(rows, path, tokenizer=load(), split="train", tokens_per_row_group=1_000_000)
             files.append(manifest.describe(str(path)))
         made = manifest.Manifest.of(files[0][0], split="train", batch="b", files=[file for _, file in files])
         (directory / manifest.NAME).write_text(made.dumps())

@@ -55,14 +55,14 @@ def with_loop(
     model: GPT2LMHeadModel, device: torch.device, reader: PackedReader, out: Path, steps: int, rate: float
 ) -> GPT2LMHeadModel:
     """AdamW with warm-up and cosine decay, as nanoGPT has it. A checkpoint every 10th of the way."""
-    share = reader.share
+    sampler = reader.sampler
     loader = Loader(PackedDataset(reader, batches=True))
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.95), weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min((step + 1) / (steps / 20), 0.1 + 0.45 * (1 + math.cos(math.pi * step / steps))),
     )
-    saved, step = out / f"checkpoint-{share.world_size}.pt", 0
+    saved, step = out / f"checkpoint-{sampler.world_size}.pt", 0
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
     if saved.exists():
         state = torch.load(saved, map_location=device)
@@ -70,7 +70,7 @@ def with_loop(
         for name, part in parts.items():
             part.load_state_dict(state[name])
     parallel = model
-    if share.world_size > 1:
+    if sampler.world_size > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         parallel = DistributedDataParallel(model)
     model.train()
@@ -84,7 +84,7 @@ def with_loop(
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
             step += 1
-            if share.rank == 0 and (step % max(1, steps // 10) == 0 or step == steps):
+            if sampler.rank == 0 and (step % max(1, steps // 10) == 0 or step == steps):
                 print(f"step {step} of {steps}, loss {loss.item():.3f}", flush=True)
                 out.mkdir(parents=True, exist_ok=True)
                 torch.save({"step": step} | {name: part.state_dict() for name, part in parts.items()}, saved)

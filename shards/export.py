@@ -17,7 +17,7 @@ from typing import IO, Any, TypeAlias
 import fsspec
 import numpy as np
 
-from shards.reader import Shard, find, list_values, load_for, open_each
+from shards.reader import Shard, find_shards, list_values, load_for, open_each
 
 # By the name of a file, a new one that is there under that name when it is whole.
 Create: TypeAlias = Callable[[str], AbstractContextManager[IO[bytes]]]
@@ -84,7 +84,7 @@ def export(path: str, directory: str, to: str) -> list[str]:
     Returns the paths of the new files, which replace older ones of their names. Raises FileNotFoundError for
     no shards, ValueError for a damaged one or one of another vocabulary than the first.
     """
-    fs, names = find(path)
+    fs, names = find_shards(path)
     by_split: dict[str, list[str]] = {}
     for name, shard in zip(names, open_each(fs, names), strict=True):
         by_split.setdefault(shard.header.split, []).append(name)

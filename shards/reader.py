@@ -72,18 +72,18 @@ def list_values(tokens: pa.ChunkedArray) -> tuple[IdArray, npt.NDArray[np.int64]
     return lists.flatten().to_numpy(), offsets - offsets[0]
 
 
-def find(path: str) -> tuple[Any, list[str]]:
+def find_shards(path: str) -> tuple[Any, list[str]]:
     """The filesystem of an fsspec path, and the shards there: the file itself, or all below the directory.
 
     Files are `*.parquet`, sorted by path; hidden ones (a name or directory that starts with `.` or `_`) are
     not shards. Raises FileNotFoundError if there are none.
     """
-    fs, sizes, _ = find_files(path)
+    fs, sizes, _ = find_shard_sizes(path)
     return fs, list(sizes)
 
 
-def find_files(path: str) -> tuple[Any, dict[str, int], str]:
-    """As `find`: the filesystem, the bytes of each shard by its path, and `path` as the filesystem has it."""
+def find_shard_sizes(path: str) -> tuple[Any, dict[str, int], str]:
+    """As `find_shards`: the filesystem, the size of each shard in bytes by path, and the path on the filesystem."""
     fs, root = fsspec.core.url_to_fs(str(path))
     if fs.isfile(root):
         return fs, {root: fs.size(root)}, root
@@ -99,11 +99,11 @@ def find_files(path: str) -> tuple[Any, dict[str, int], str]:
 
 
 def open_shards(path: str) -> Iterator[Shard]:
-    """The shards at a path, as in `find`, each open until the next one is asked for.
+    """The shards at a path, as in `find_shards`, each open until the next one is asked for.
 
     Raises ValueError, beside what `Shard` does, for one with other ids than the first (another tokenizer).
     """
-    yield from open_each(*find(path))
+    yield from open_each(*find_shards(path))
 
 
 def open_each(fs: Any, names: Sequence[str]) -> Iterator[Shard]:
@@ -122,7 +122,7 @@ def open_each(fs: Any, names: Sequence[str]) -> Iterator[Shard]:
 
 
 def read_documents(path: str) -> Iterator[tuple[str, str, IdArray]]:
-    """(doc_id, url, ids) of every document of the shards at an fsspec path, as in `find`, in order.
+    """(doc_id, url, ids) of every document of the shards at an fsspec path, as in `find_shards`, in order.
 
     The ids have the tokenizer's dtype, shape (tokens,), and end with the end token. Holds one row group.
     Raises FileNotFoundError if there are no shards, ValueError for a foreign or damaged file.

@@ -1,4 +1,4 @@
-"""The packed reader for PyTorch (the extra `torch`), and so for transformers' `Trainer`.
+"""The packed reader for PyTorch and for the `Trainer` of transformers (needs the extra `torch`).
 
 reader = PackedReader("corpus/shards/train", length=1025, batch_size=8, rank=rank, world_size=world_size)
 for batch in Loader(PackedDataset(reader, batches=True), num_workers=2):
@@ -12,31 +12,37 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from shards.boundaries import document_ids, position_ids
+from shards.document_masking import document_ids, position_ids
 from shards.stream import PackedReader
 from shards.tokenizer import IdArray
 
-IGNORE = -100  # labels that losses of PyTorch and transformers pass over
+__all__ = ["IGNORE", "Loader", "PackedDataset"]
+
+IGNORE = -100  # the label that the losses of PyTorch and transformers ignore
 
 Example = dict[str, torch.Tensor]
 
 
 class PackedDataset(IterableDataset[Example]):
-    """Windows as a model of `transformers` takes them: `input_ids` and equal `labels`, int64.
+    """Windows as the models of `transformers` take them: `input_ids` and equal `labels`, int64.
 
     The reader decides what is read: its rank and world size split the epoch over the processes of a job, and
-    worker processes of a DataLoader take the reader's steps in turn. With batches=True, for `Loader` or a
-    DataLoader with batch_size=None, an example is a batch of shape (batch_size, length); else, for a
-    DataLoader that makes batches itself, it is a window of shape (length,), and the reader's batch_size must
-    be 1. A last, shorter window is then filled with end tokens, whose labels are -100.
+    the worker processes of a DataLoader take the reader's steps in turn.
 
-    boundaries: adds `document_ids` and `position_ids` (`shards.boundaries`), int64.
+    batches=True, for a `Loader` or a DataLoader with batch_size=None: an example is a batch of shape
+    (batch_size, length). batches=False, for a DataLoader that makes batches itself: an example is a window of
+    shape (length,), the reader's batch_size must be 1, and a last, shorter window is filled with end tokens
+    whose labels are -100.
 
-    In transformers' Trainer leave rank and world size of the reader as they are: accelerate splits batches
-    over processes itself.
+    document_masks: adds `document_ids` and `position_ids` (`shards.document_masking`), int64.
+
+    With the Trainer of transformers, leave the reader's rank and world size alone: accelerate splits batches
+    over the processes itself.
+
+    Raises ValueError for batches=False with a reader that makes larger batches.
     """
 
-    def __init__(self, reader: PackedReader, *, batches: bool = False, boundaries: bool = False) -> None:
+    def __init__(self, reader: PackedReader, *, batches: bool = False, document_masks: bool = False) -> None:
         if not batches and reader.batch_size > 1:
             raise ValueError(
                 f"the reader makes batches of {reader.batch_size}: give batches=True and use a Loader, "
@@ -44,18 +50,18 @@ class PackedDataset(IterableDataset[Example]):
             )
         self.reader = reader
         self.batches = batches
-        self.boundaries = boundaries
+        self.document_masks = document_masks
 
     def __len__(self) -> int:
         return len(self.reader)
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of the next iteration. A DataLoader with workers needs it before every epoch."""
+        """Sets the epoch of the next iteration. A DataLoader with workers needs it before every epoch."""
         self.reader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Example]:
         info = get_worker_info()
-        steps = self.reader.worker(info.id, info.num_workers) if info else self.reader
+        steps = self.reader.for_worker(info.id, info.num_workers) if info else self.reader
         for windows in steps:
             example = self._example(windows)
             yield example if self.batches else {name: values[0] for name, values in example.items()}
@@ -67,24 +73,26 @@ class PackedDataset(IterableDataset[Example]):
         labels = windows.astype(np.int64)
         labels[:, n_tokens:] = IGNORE
         arrays = {"input_ids": windows, "labels": labels}
-        if self.boundaries:
+        if self.document_masks:
             arrays["document_ids"] = document_ids(windows, end)
             arrays["position_ids"] = position_ids(windows, end)
         return {name: torch.from_numpy(values.astype(np.int64)) for name, values in arrays.items()}
 
 
 class Loader(DataLoader[Example]):
-    """A DataLoader over the batches of a `PackedDataset`, with a state: exact with any number of workers.
+    """A DataLoader over the batches of a `PackedDataset`, resumable exactly with any number of workers.
 
-    options: those of DataLoader, persistent workers aside. Each iteration is the rest of an epoch, as of the
-    reader, and the next one is of the next epoch. With one process the reader's threads mostly suffice.
+    options: those of DataLoader, except for persistent workers. An iteration yields the rest of an epoch, and
+    the next one starts the next epoch. The threads of the reader are usually enough: try num_workers=0 first.
+
+    Raises ValueError for a dataset without batches=True, and for persistent workers.
     """
 
     dataset: PackedDataset
 
     def __init__(self, dataset: PackedDataset, **options: Any) -> None:
         if not dataset.batches:
-            raise ValueError("a Loader hands on the batches of its dataset: make it with batches=True")
+            raise ValueError("a Loader needs a dataset that makes batches: give it batches=True")
         if options.get("persistent_workers"):
             raise ValueError("a Loader cannot resume in persistent workers: leave persistent_workers out")
         super().__init__(dataset, batch_size=None, **options)
@@ -103,10 +111,10 @@ class Loader(DataLoader[Example]):
         reader.set_epoch(reader.epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the last iteration is; the same on all ranks after the same number of batches."""
+        """The position of the last iteration: the same on all ranks after the same number of batches."""
         return self.dataset.reader.state_dict(self._steps)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes to where a state was taken. Raises ValueError if it is of other shards or another order."""
+        """Goes to the position of a state. Raises ValueError if it is of other shards or another order."""
         self.dataset.reader.load_state_dict(state)
         self._steps = None

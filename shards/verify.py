@@ -17,19 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shards.manifest import NAME, Manifest, TokenFormat, describe_open, open_parquet
-from shards.reader import Shard, find_files, list_values, load_for
+from shards.reader import Shard, find_shard_sizes, list_values, load_for
 from shards.tokenizer import IdArray, Tokenizer
 from shards.writer import find_fault
 
 
 class Verification:
-    """Looks through the shards at an fsspec path (as in `shards.reader.find`); `problems` says what is wrong.
+    """Checks the shards at an fsspec path (see `shards.reader.find_shards`); `problems` does the work.
 
     texts: an fsspec path of Parquet files with columns doc_id and text, which decoded documents must equal.
-    sample: how many documents to decode, spread over the shards; None is all. Holds a row group, and some
-    250 bytes for each document whose text is compared.
+    sample: how many documents to decode, spread over the shards; None for all of them.
+    files, documents, tokens, decoded: counts of what was read so far.
 
-    files, documents, tokens, decoded: counts of what was read.
+    Holds one row group, and about 250 bytes for each document whose text is compared.
     """
 
     def __init__(self, path: str, *, texts: str | None = None, sample: int | None = 1000) -> None:
@@ -41,7 +41,7 @@ class Verification:
 
     def problems(self) -> Iterator[str]:
         """Reads everything; a line for each thing that is wrong. Raises FileNotFoundError for no shards."""
-        fs, sizes, _ = find_files(self._path)
+        fs, sizes, _ = find_shard_sizes(self._path)
         directories = {posixpath.dirname(path) for path in sizes}
         manifests: dict[str, Manifest] = {}
         for directory in sorted(directories):
@@ -116,7 +116,7 @@ class Verification:
 
     def _compare(self, texts: str) -> Iterator[str]:
         """A document that is there more than once, in several batches, must have one of its texts."""
-        fs, sizes, _ = find_files(texts)
+        fs, sizes, _ = find_shard_sizes(texts)
         wanted = pa.array(sorted(self._digests), pa.string())
         differing = set()
         for path in sizes:

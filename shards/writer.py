@@ -63,7 +63,7 @@ def tokenize(texts: pa.Array | pa.ChunkedArray, tokenizer: Tokenizer) -> pa.Larg
     return pa.Array.from_buffers(pa.large_binary(), len(texts), buffers)
 
 
-def plan(total_tokens: int, tokens_per_shard: int) -> int:
+def shard_count(total_tokens: int, tokens_per_shard: int) -> int:
     """The number of shards; one for no tokens, so that an empty split still has a file and its schema."""
     return max(1, math.ceil(total_tokens / tokens_per_shard))
 
@@ -95,12 +95,12 @@ def is_heldout(cluster_ids: Strings, fraction: float) -> npt.NDArray[np.bool_]:
     return np.fromiter((xxhash.xxh64_intdigest(i.encode()) < limit for i in ids), np.bool_, len(ids))
 
 
-def name(split: str, shard: int, n_shards: int) -> str:
+def file_name(split: str, shard: int, n_shards: int) -> str:
     """The file name of a shard, as in `train-00000-of-00042.parquet`."""
     return f"{split}-{shard:05d}-of-{n_shards:05d}.parquet"
 
 
-def write(
+def write_shard(
     table: pa.Table,
     file: str | os.PathLike[str] | IO[bytes],
     *,

@@ -52,7 +52,7 @@ def run(run: Run) -> None:
         settings=[settings.tokenizer, settings.heldout],
     )
     totals = {split: sum(part.facts[split] for part in tokens.parts) for split in SPLITS}
-    counts = {split: writer.plan(totals[split], settings.tokens_per_shard) for split in SPLITS}
+    counts = {split: writer.shard_count(totals[split], settings.tokens_per_shard) for split in SPLITS}
     key = fingerprint(["shards", settings.identity(), [part.checksum for part in tokens.parts]])
     read = partial(placed, table=run.table("tokens"), counts=counts)
     rows = place(frame(read, range(len(tokens.parts)), PLACED), "place", sum(counts.values()))
@@ -109,9 +109,9 @@ def shard(
     """Writes one shard, and says which documents are in it."""
     index = partition.number
     split, index = ("train", index) if index < counts["train"] else ("heldout", index - counts["train"])
-    path = partition.scratch / writer.name(split, index, counts[split])
+    path = partition.scratch / writer.file_name(split, index, counts[split])
     rows = to_arrow(documents, TOKENS).sort_by("doc_id")
-    writer.write(
+    writer.write_shard(
         rows,
         path,
         tokenizer=tokenizer.load(settings.tokenizer),

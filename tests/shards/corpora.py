@@ -38,9 +38,9 @@ def make_batch(
             rows[-1]["tokens"] = np.array(ids, tokenizer.dtype).tobytes()
             number += 1
             documents.append(ids)
-        path = directory / writer.name(split, shard, len(lengths))
+        path = directory / writer.file_name(split, shard, len(lengths))
         table = pa.Table.from_pylist(rows, writer.INPUT)
-        writer.write(table, path, tokenizer=tokenizer, split=split, tokens_per_row_group=row_group)
+        writer.write_shard(table, path, tokenizer=tokenizer, split=split, tokens_per_row_group=row_group)
         files.append(manifest.describe(str(path)))
     made = Manifest.of(files[0][0], split=split, batch="b", files=[file for _, file in files])
     (directory / manifest.NAME).write_text(made.dumps())

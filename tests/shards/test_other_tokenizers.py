@@ -109,8 +109,8 @@ def whole_way(name: str, path: Path, dtype: str) -> None:
         }
     )
     (path / "train").mkdir()
-    shard = path / "train" / writer.name("train", 0, 1)
-    writer.write(table, shard, tokenizer=encoder, split="train", tokens_per_row_group=20)
+    shard = path / "train" / writer.file_name("train", 0, 1)
+    writer.write_shard(table, shard, tokenizer=encoder, split="train", tokens_per_row_group=20)
     assert pq.read_schema(shard).field("tokens").type.value_type == dtype
     header, file = describe(str(shard))
     assert (header.tokenizer, header.dtype) == (name, dtype)
@@ -203,7 +203,7 @@ def test_files_that_are_no_tokenizer(tmp_path: Path) -> None:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    monkeypatch.delitem(sys.modules, "shards.huggingface", raising=False)
-    monkeypatch.delattr("shards.huggingface", raising=False)
+    monkeypatch.delitem(sys.modules, "shards.tokenizer.huggingface", raising=False)
+    monkeypatch.delattr("shards.tokenizer.huggingface", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'webtext-pipeline\[huggingface\]'"):
         tokenizer.load("some/tokenizer.json")

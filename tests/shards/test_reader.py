@@ -26,7 +26,7 @@ def corpus(tmp_path: Path) -> Path:
         shards = writer.shard_of(table["doc_id"], 2)
         for k in range(2):
             part = table.filter(pa.array(shards == k))
-            (train / batch / writer.name("train", k, 2)).write_bytes(written(part, size=3))
+            (train / batch / writer.file_name("train", k, 2)).write_bytes(written(part, size=3))
         (train / batch / "manifest.json").write_text("{}")
         (train / batch / ".train-00000-of-00002.parquet").write_bytes(b"half")
     (train / "_unfinished").mkdir()
@@ -148,7 +148,7 @@ def test_ids_of_another_width_than_the_header_says(tmp_path: Path) -> None:
 
 
 def made_manifest(directory: Path) -> Manifest:
-    described = [describe(name) for name in reader.find(str(directory))[1]]
+    described = [describe(name) for name in reader.find_shards(str(directory))[1]]
     return Manifest.of(
         described[0][0], split="train", batch="2017-12", files=[entry for _, entry in reversed(described)]
     )
@@ -157,7 +157,7 @@ def made_manifest(directory: Path) -> Manifest:
 def test_manifest(corpus: Path) -> None:
     made = made_manifest(corpus / "2017-12")
     assert (made.documents, made.tokens) == (4, 8)
-    assert [file.name for file in made.files] == [writer.name("train", k, 2) for k in range(2)]
+    assert [file.name for file in made.files] == [writer.file_name("train", k, 2) for k in range(2)]
     assert made.vocabulary == load().checksum
     path = corpus / "2017-12" / manifest.NAME
     path.write_text(made.dumps())

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards import boundaries, manifest
-from shards.layout import Layout
+from shards import document_masking, manifest
 from shards.manifest import Header
 from shards.stream import DocumentReader, PackedReader
+from shards.stream.row_groups import RowGroupIndex
 from tests.shards.corpora import make_batch
 from tests.shards.test_writer import doc_id
 
@@ -75,7 +75,7 @@ def test_every_token_once_over_ranks_workers_and_resumptions(
             reader = PackedReader(str(path), length, batch_size=batch, rank=rank, world_size=world, **order)
             if state:
                 reader.load_state_dict(state)
-            iterators = [reader.worker(worker, workers) for worker in range(workers)]
+            iterators = [reader.for_worker(worker, workers) for worker in range(workers)]
             steps = 0
             while steps < stop and (windows := next(iterators[steps % workers], None)) is not None:
                 seen.append(windows)
@@ -194,17 +194,17 @@ def test_any_fsspec_path_and_several(corpus: Path) -> None:
         reader = PackedReader("memory://stream-test", 16, batch_size=3)
         local = PackedReader(str(corpus), 16, batch_size=3)
         assert tokens(list(reader)) == tokens(list(local))
-        assert reader.layout.fingerprint == local.layout.fingerprint
+        assert reader.row_groups.fingerprint == local.row_groups.fingerprint
         local.load_state_dict(reader.state_dict())
         with pytest.raises(ValueError, match="on another filesystem"):
-            Layout.of([str(corpus), "memory://stream-test"])
+            RowGroupIndex.of([str(corpus), "memory://stream-test"])
     finally:
         memory.rm("/stream-test", recursive=True)
     both = PackedReader([str(corpus / "2017-11"), str(corpus / "2017-12")], 16, batch_size=3)
-    assert both.layout.fingerprint == local.layout.fingerprint
+    assert both.row_groups.fingerprint == local.row_groups.fingerprint
     assert len(PackedReader(str(corpus / "2017-11"), 16)) < len(PackedReader(str(corpus), 16))
     with pytest.raises(ValueError, match="overlap"):
-        Layout.of([str(corpus), str(corpus / "2017-11")])
+        RowGroupIndex.of([str(corpus), str(corpus / "2017-11")])
 
 
 def test_a_state_is_for_the_same_shards_in_the_same_order(corpus: Path) -> None:
@@ -241,10 +241,10 @@ def read(path: Path) -> list[Any]:
 
 def test_footers_do_where_there_is_no_manifest(own: Path) -> None:
     want = tokens(read(own))
-    fingerprint = Layout.of(str(own)).fingerprint
+    fingerprint = RowGroupIndex.of(str(own)).fingerprint
     (own / manifest.NAME).unlink()
     assert tokens(read(own)) == want
-    assert Layout.of(str(own)).fingerprint == fingerprint
+    assert RowGroupIndex.of(str(own)).fingerprint == fingerprint
     shard = sorted(own.glob("*.parquet"))[1]
     assert sum(w.size for w in read(shard)) == 69
 
@@ -326,7 +326,7 @@ WINDOWS = st.lists(st.lists(st.integers(0, 3), min_size=7, max_size=7), min_size
 
 
 @given(WINDOWS)
-def test_boundaries(rows: list[list[int]]) -> None:
+def test_document_masking(rows: list[list[int]]) -> None:
     windows = np.array(rows, np.uint16)
     numbers, places, lengths = [], [], [0]
     for row in rows:
@@ -338,6 +338,6 @@ def test_boundaries(rows: list[list[int]]) -> None:
             if id == 0 or column == 6:
                 number, place = number + (id == 0), 0
                 lengths.append(len(numbers))
-    assert boundaries.document_ids(windows, 0).ravel().tolist() == numbers
-    assert boundaries.position_ids(windows, 0).ravel().tolist() == places
-    assert boundaries.cumulative_lengths(windows, 0).tolist() == lengths
+    assert document_masking.document_ids(windows, 0).ravel().tolist() == numbers
+    assert document_masking.position_ids(windows, 0).ravel().tolist() == places
+    assert document_masking.cu_seqlens(windows, 0).tolist() == lengths

@@ -20,8 +20,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards import tokenizer as module
-from shards.tokenizer import load
+from shards.tokenizer import gpt2, load, tiktoken_encoding
 from tests.shards.gpt2_encoder import PATTERN, Encoder
 from tests.shared import SHARED, needs_shared
 
@@ -148,14 +147,14 @@ def test_unknown_name() -> None:
 
 @pytest.fixture
 def unloaded() -> Iterator[None]:
-    module._gpt2.cache_clear()
+    tiktoken_encoding.load.cache_clear()
     yield
-    module._gpt2.cache_clear()
+    tiktoken_encoding.load.cache_clear()
 
 
 @pytest.mark.usefixtures("unloaded")
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PACKAGE", "no-such-package")
+    monkeypatch.setattr(gpt2, "_PACKAGE", "no-such-package")
     with pytest.raises(FileNotFoundError, match="is missing; install it again: pip install"):
         load()
 
@@ -165,7 +164,7 @@ def test_changed_vocabulary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     changed = tmp_path / "encoder.json"
     shutil.copy(PACKAGE_DATA / "encoder.json", changed)
     changed.write_bytes(changed.read_bytes().replace(b"hello", b"hallo"))
-    monkeypatch.setattr(module, "_VOCABULARY", str(changed))
+    monkeypatch.setattr(gpt2, "_VOCABULARY", str(changed))
     with pytest.raises(ValueError, match="not GPT-2's published vocabulary"):
         load()
 

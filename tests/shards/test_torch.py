@@ -94,8 +94,8 @@ def test_batches_over_ranks(corpus: Path) -> None:
     assert real(made) == every(corpus)
 
 
-def test_boundaries(corpus: Path) -> None:
-    [example, *_] = PackedDataset(reader(corpus, batch_size=3), batches=True, boundaries=True)
+def test_document_masks(corpus: Path) -> None:
+    [example, *_] = PackedDataset(reader(corpus, batch_size=3), batches=True, document_masks=True)
     assert set(example) == {"input_ids", "labels", "document_ids", "position_ids"}
     for row in range(3):
         ids = example["input_ids"][row].tolist()
@@ -109,7 +109,7 @@ def test_boundaries(corpus: Path) -> None:
 def test_wrong_use(corpus: Path) -> None:
     with pytest.raises(ValueError, match="the reader makes batches of 2: give batches=True"):
         PackedDataset(reader(corpus, batch_size=2))
-    with pytest.raises(ValueError, match="make it with batches=True"):
+    with pytest.raises(ValueError, match="give it batches=True"):
         Loader(PackedDataset(reader(corpus)))
     with pytest.raises(ValueError, match="leave persistent_workers out"):
         Loader(PackedDataset(reader(corpus), batches=True), num_workers=1, persistent_workers=True)

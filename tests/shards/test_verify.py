@@ -29,9 +29,9 @@ def corpus(tmp_path: Path) -> Path:
     directory.mkdir(parents=True)
     numbers = writer.shard_of(table["doc_id"], 2)
     for shard in range(2):
-        path = directory / writer.name("train", shard, 2)
+        path = directory / writer.file_name("train", shard, 2)
         rows = table.filter(pa.array(numbers == shard))
-        writer.write(rows, path, tokenizer=load(), split="train", tokens_per_row_group=100)
+        writer.write_shard(rows, path, tokenizer=load(), split="train", tokens_per_row_group=100)
     write_manifest(directory)
     (tmp_path / "documents").mkdir()
     texts = {"doc_id": [*table["doc_id"].to_pylist(), doc_id(99)], "text": [*TEXTS, None]}

@@ -39,7 +39,7 @@ def documents(texts: list[str]) -> pa.Table:
 
 def written(table: pa.Table, size: int = 100, split: str = "train") -> bytes:
     file = io.BytesIO()
-    writer.write(table, file, tokenizer=load(), split=split, tokens_per_row_group=size)
+    writer.write_shard(table, file, tokenizer=load(), split=split, tokens_per_row_group=size)
     return file.getvalue()
 
 
@@ -53,7 +53,7 @@ def test_round_trip(tmp_path_factory: Any, texts: list[str], size: int, rng: ran
     path = tmp_path_factory.mktemp("shard") / "train-00000-of-00001.parquet"
     order = rng.sample(range(len(texts)), len(texts))
     table = documents(texts).take(pa.array(order, pa.int64()))
-    info = writer.write(table, path, tokenizer=load(), split="train", tokens_per_row_group=size)
+    info = writer.write_shard(table, path, tokenizer=load(), split="train", tokens_per_row_group=size)
 
     want = sorted((doc_id(n), f"https://example.com/{n}", text) for n, text in enumerate(texts))
     assert list(read_texts(str(path))) == want
@@ -152,7 +152,7 @@ def test_row_groups_end_with_documents() -> None:
 
 def test_no_documents(tmp_path: Path) -> None:
     path = tmp_path / "train-00000-of-00001.parquet"
-    info = writer.write(documents([]), path, tokenizer=load(), split="train", tokens_per_row_group=10)
+    info = writer.write_shard(documents([]), path, tokenizer=load(), split="train", tokens_per_row_group=10)
     assert info == (0, 0)
     assert list(read_documents(str(path))) == []
     assert pd.read_parquet(path).columns.tolist() == ["doc_id", "url", "batch", "tokens", "n_tokens"]
@@ -185,7 +185,7 @@ def test_the_largest_ids(tmp_path: Path) -> None:
 def test_refuses_what_is_not_documents(table: pa.Table, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     with pytest.raises(ValueError, match=message):
-        writer.write(table, path, tokenizer=load(), split="train", tokens_per_row_group=10)
+        writer.write_shard(table, path, tokenizer=load(), split="train", tokens_per_row_group=10)
     assert not path.exists()
 
 
@@ -207,8 +207,8 @@ def test_tokenize_takes_chunks_and_slices_but_no_nulls() -> None:
 
 
 def test_plan_and_name() -> None:
-    assert [writer.plan(total, 10) for total in (0, 1, 10, 11, 95)] == [1, 1, 1, 2, 10]
-    assert writer.name("train", 0, 42) == "train-00000-of-00042.parquet"
+    assert [writer.shard_count(total, 10) for total in (0, 1, 10, 11, 95)] == [1, 1, 1, 2, 10]
+    assert writer.file_name("train", 0, 42) == "train-00000-of-00042.parquet"
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16), max_size=20), st.integers(1, 2**32 - 1))

@@ -12,7 +12,7 @@ from pipeline.report.card import Batch, Card, Overlap, Split, Stage
 from shards import manifest
 from shards.manifest import Manifest, describe
 from shards.tokenizer import load
-from shards.writer import INPUT, name, tokenize, write
+from shards.writer import INPUT, file_name, tokenize, write_shard
 
 CARD = Card(
     name="A corpus",
@@ -90,9 +90,9 @@ def test_a_corpus_opens_by_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             ["b1"] * n,
             tokenize(pa.array(["some text"] * n), load()),
         ]
-        path = directory / name(split, 0, 1)
+        path = directory / file_name(split, 0, 1)
         table = pa.table(columns, schema=INPUT)
-        write(table, path, tokenizer=load(), split=split, tokens_per_row_group=100)
+        write_shard(table, path, tokenizer=load(), split=split, tokens_per_row_group=100)
         found, file = describe(str(path))
         made = Manifest.of(found, split=split, batch="b1", files=[file])
         (directory / manifest.NAME).write_text(made.dumps())

@@ -1,6 +1,6 @@
-"""Where the documents and tokens of some shards are, known without reading them.
+"""An index of the row groups of shards: how many documents and tokens each holds, without reading them.
 
-Manifests say it; where a directory has none, the footers of its files do.
+The numbers come from the manifests, or from the files' footers where a directory has no manifest.
 """
 
 import hashlib
@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shards.manifest import NAME, Header, Manifest, RowGroup, TokenFormat, open_parquet, row_groups
-from shards.order import Ints
-from shards.reader import find_files
+from shards.reader import find_shard_sizes
+from shards.stream.sampling import Ints
+
+__all__ = ["RowGroupIndex"]
 
 _THREADS = 16  # footers at a time
 
@@ -23,35 +25,38 @@ class _File(NamedTuple):
     path: str
     row_groups: Sequence[RowGroup]
     format: TokenFormat
-    source: str  # which file says so
+    source: str  # the file that says so: manifest or shard
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The row groups of some shards, in the order of the files.
+class RowGroupIndex:
+    """The row groups of some shards, in the order of the files. Arrays are int64, shape (row groups,).
 
-    files: paths on the filesystem `fs`. file, index: shape (row groups,), which file each row group is in and
-    its number there. documents, tokens: shape (row groups,). fingerprint: changes with what a reader would
-    see, not with where the shards lie.
+    fs, files: a filesystem of fsspec, and the paths of the shards on it.
+    format: tokenizer, vocabulary, dtype and end token of the ids.
+    file, index_in_file: which file each row group is in, and its number there.
+    documents, tokens: how many each row group holds.
+    fingerprint: 32 hexadecimal digits that depend on what a reader would see, but not on where the files are.
     """
 
     fs: Any
     files: Sequence[str]
     format: TokenFormat
     file: Ints
-    index: Ints
+    index_in_file: Ints
     documents: Ints
     tokens: Ints
     fingerprint: str
 
     @classmethod
-    def of(cls, paths: str | Iterable[str]) -> "Layout":
-        """The layout of the shards at an fsspec path (as in `shards.reader.find`), or at several.
+    def of(cls, paths: str | Iterable[str]) -> "RowGroupIndex":
+        """Indexes the shards at an fsspec path (see `shards.reader.find_shards`), or at several.
 
-        Raises FileNotFoundError if there are none, or one of a manifest is missing; ValueError for a file
-        that is no shard, not the one of the manifest or not in it, or has other ids than the first.
+        Raises FileNotFoundError if there are none, or a file of a manifest is missing; ValueError if a file
+        is not a shard, differs from its manifest or is not in it, or has ids of another tokenizer than the
+        first, and if the paths overlap or are on different filesystems.
         """
-        located = [find_files(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        located = [find_shard_sizes(path) for path in ([paths] if isinstance(paths, str) else paths)]
         fs = located[0][0]
         files: list[_File] = []
         for other, sizes, root in located:
@@ -74,7 +79,7 @@ class Layout:
             files=[file.path for file in files],
             format=first.format,
             file=np.repeat(np.arange(len(files)), lengths),
-            index=np.concatenate([np.arange(length) for length in lengths]),
+            index_in_file=np.concatenate([np.arange(length) for length in lengths]),
             documents=counts[:, 0],
             tokens=counts[:, 1],
             fingerprint=_fingerprint(files),
@@ -82,7 +87,7 @@ class Layout:
 
 
 def _of_path(fs: Any, sizes: Mapping[str, int], whole: bool) -> list[_File]:
-    """What all files found below a path hold, in their order."""
+    """The files found below a path, in their order."""
     by_directory: dict[str, dict[str, int]] = {}
     for path, size in sizes.items():
         by_directory.setdefault(posixpath.dirname(path), {})[posixpath.basename(path)] = size
@@ -114,7 +119,7 @@ def _manifest(fs: Any, directory: str) -> Manifest | None:
 
 
 def _compare(manifest: Manifest, sizes: Mapping[str, int], source: str, whole: bool) -> None:
-    """Raises unless the files found are those of the manifest; `whole` is False for one file picked out."""
+    """Raises unless the files found are those of the manifest. whole: False for a single file."""
     listed = {file.name: file.n_bytes for file in manifest.files}
     if whole and (missing := sorted(listed.keys() - sizes.keys())):
         raise FileNotFoundError(f"{source}: {missing[0]} is in the manifest, but not there")

@@ -1,17 +1,18 @@
-"""Tokenizers of Hugging Face: any `tokenizer.json` (the extra `huggingface`).
+"""Tokenizers of Hugging Face: any `tokenizer.json` (needs the extra `huggingface`).
 
-Special tokens in a text are text. What the tokenizer itself does to a text (lower case, normal forms) is
-done, so that decoding may not give it back. `tokenizers` hands ids over as Python lists only.
+The name of a special token inside a text is encoded as plain text. Whatever the tokenizer itself does to a
+text (lower case, Unicode normal forms) is done, so decoding need not return the same text.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import fsspec
 import numpy as np
 
-from shards.tokenizer import IdArray, Tokenizer
+from shards.tokenizer.base import IdArray, Tokenizer
 
 try:
     import tokenizers
@@ -20,12 +21,14 @@ except ImportError as error:
         "a tokenizer.json needs the package tokenizers: pip install 'webtext-pipeline[huggingface]'"
     ) from error
 
+__all__ = ["END_TOKENS", "HuggingFaceTokenizer", "load"]
+
 # What the vocabularies of published models call the token that ends a document.
 END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
 
 class HuggingFaceTokenizer(Tokenizer):
-    """A tokenizer of the library `tokenizers`. The checksum is BLAKE2b over the bytes of the file."""
+    """A tokenizer of the library `tokenizers`. The checksum is BLAKE2b over the bytes of its file."""
 
     def __init__(self, name: str, tokenizer: tokenizers.Tokenizer, end_of_text: int, checksum: str) -> None:
         super().__init__(name, max(tokenizer.get_vocab().values()) + 1, end_of_text, checksum)
@@ -33,6 +36,9 @@ class HuggingFaceTokenizer(Tokenizer):
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
+
+    def __reduce__(self) -> tuple[Callable[[str], Tokenizer], tuple[str]]:
+        return load, (self.name,)
 
     def encode(self, text: str) -> list[int]:
         """As `Tokenizer.encode`."""
@@ -48,11 +54,13 @@ class HuggingFaceTokenizer(Tokenizer):
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
 
 
+@functools.cache
 def load(name: str) -> HuggingFaceTokenizer:
-    """The tokenizer at an fsspec path; behind a `#` may stand the token that ends a document.
+    """The tokenizer at an fsspec path, read once per process.
 
-    Without that it is the one of END_TOKENS that the vocabulary has. Raises FileNotFoundError, and ValueError
-    for a file that is no tokenizer, or where the end token is missing or not clear.
+    The path may be followed by `#` and the token that ends a document; without that, the vocabulary must
+    have exactly one of END_TOKENS. Raises FileNotFoundError; ValueError if the file is not a tokenizer, or
+    the end token is missing or ambiguous.
     """
     path, _, end = name.partition("#")
     with fsspec.open(path, "rb") as file:
