@@ -83,7 +83,7 @@ def find_shards(path: str) -> tuple[Any, list[str]]:
 
 
 def find_shard_sizes(path: str) -> tuple[Any, dict[str, int], str]:
-    """As `find_shards`: the filesystem, the size of each shard in bytes by path, and the path on the filesystem."""
+    """As `find_shards`: the filesystem, the size in bytes of each shard by path, and `path` as it has it."""
     fs, root = fsspec.core.url_to_fs(str(path))
     if fs.isfile(root):
         return fs, {root: fs.size(root)}, root

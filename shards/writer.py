@@ -29,7 +29,7 @@ from shards.tokenizer import IdArray, Tokenizer
 Strings: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str]
 
 _LARGEST_ROW_GROUP = 2**30  # a list column's offsets are 32 bits wide
-_DOC_ID = re.compile("[0-9a-f]{32}")
+DOC_ID = re.compile("[0-9a-f]{32}")
 
 # What `write` takes.
 INPUT = pa.schema(
@@ -76,7 +76,7 @@ def shard_of(doc_ids: Strings, n_shards: int) -> npt.NDArray[np.int64]:
     """
     ids = _array(doc_ids).to_pylist()
     for doc_id in ids:
-        if not _DOC_ID.fullmatch(doc_id):
+        if not DOC_ID.fullmatch(doc_id):
             raise ValueError(f"document id {doc_id!r}: expected 32 lower-case hexadecimal digits")
     words = np.frombuffer(bytes.fromhex("".join(ids)), ">u4").reshape(-1, 4).astype(np.uint64)
     n, bits = np.uint64(n_shards), np.uint64(32)  # 64 x 32 bits in halves: exact, and within 64 bits
