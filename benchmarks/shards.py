@@ -225,34 +225,14 @@ def run_alone(name: str, *arguments: str) -> Any:
 
 def make_corpora(texts: list[str], root: Path) -> None:
     """train: the texts in eight shards; many: in 1,000, twice; large: the eight 320 times; train.bin."""
-    import pyarrow as pa
-
-    from shards import export, manifest, writer
+    from shards import export, write_corpus
     from shards.tokenizer import load
 
-    tokens = writer.tokenize(pa.array(texts, pa.large_string()), load())
-    for name, n_shards, repeat in (("train", 8, 1), ("many", N_SHARDS, 2)):
-        directory = root / name
-        directory.mkdir()
-        n = len(texts) * repeat
-        ids = [f"{(k * 0x9E3779B97F4A7C15F39CC0605CEDC835 + 1) % 2**128:032x}" for k in range(n)]
-        table = pa.table(
-            {
-                "doc_id": ids,
-                "url": pa.repeat("http://example.com/", n),
-                "batch": pa.repeat("b", n),
-                "tokens": pa.chunked_array([tokens] * repeat),
-            }
-        )
-        shards = writer.shard_of(ids, n_shards)
-        files = []
-        for shard in range(n_shards):
-            path = directory / writer.file_name("train", shard, n_shards)
-            rows = table.filter(pa.array(shards == shard))
-            writer.write_shard(rows, path, tokenizer=load(), split="train", tokens_per_row_group=1_000_000)
-            files.append(manifest.describe(str(path)))
-        made = manifest.Manifest.of(files[0][0], split="train", batch="b", files=[file for _, file in files])
-        (directory / manifest.NAME).write_text(made.dumps())
+    tokens = len(load().encode_documents(texts)[0])
+    write_corpus(texts, root / "eight", tokens_per_shard=-(-tokens // 8))
+    write_corpus(texts * 2, root / "thousand", tokens_per_shard=-(-tokens * 2 // N_SHARDS))
+    (root / "eight" / "train").rename(root / "train")
+    (root / "thousand" / "train").rename(root / "many")
     export.export(str(root / "train"), str(root), "nanogpt")
     large = root / "large"
     large.mkdir()

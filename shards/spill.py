@@ -18,7 +18,7 @@ import xxhash
 from shards import writer
 from shards.tokenizer import Tokenizer
 
-__all__ = ["SPLITS", "SpilledChunk", "Text", "document_id", "read_shard", "spill"]
+__all__ = ["SPLITS", "SpilledChunk", "Text", "read_shard", "spill"]
 
 SPLITS = ("train", "heldout")
 Text = str | tuple[str | None, str, str]  # a text, or (doc_id, url, text)
@@ -34,21 +34,15 @@ class SpilledChunk(NamedTuple):
     files: dict[str, Path]
 
 
-def document_id(key: str) -> str:
-    """The doc_id for a key: the key itself if it has the form of one, else its hash.
-
-    A doc_id is 32 lower-case hexadecimal digits, evenly distributed; the hash is XXH3 of 128 bits over UTF-8.
-    """
-    return key if writer.DOC_ID.fullmatch(key) else xxhash.xxh3_128_hexdigest(key.encode())
-
-
 def spill(
     texts: Sequence[Text], directory: Path, number: int, *, tokenizer: Tokenizer, heldout: float, batch: str
 ) -> SpilledChunk:
     """Tokenizes a chunk and writes it to files of the directory. heldout: the share of that split."""
     rows = [(None, "", text) if isinstance(text, str) else text for text in texts]
     hashed = [doc_id is None for doc_id, _, _ in rows]
-    doc_ids = [xxhash.xxh3_128_hexdigest(t.encode()) if i is None else document_id(i) for i, _, t in rows]
+    doc_ids = [
+        xxhash.xxh3_128_hexdigest(t.encode()) if i is None else writer.document_id(i) for i, _, t in rows
+    ]
     columns = {
         "doc_id": pa.array(doc_ids, pa.string()),
         "url": pa.array([url for _, url, _ in rows], pa.string()),
@@ -92,7 +86,8 @@ def _rows_below(doc_ids: pa.ChunkedArray, shard: int, n_shards: int) -> int:
 def _number_copies(table: pa.Table) -> pa.Table:
     """Adds 0, 1, 2, … to the ids of texts that are equal, in the order of their urls.
 
-    The number goes into the last 64 bits, which leaves the document in its shard.
+    The number goes into the last 64 bits, which leaves the document in its shard. Raises ValueError for a
+    doc_id that was given more than once.
     """
     if pc.count_distinct(table["doc_id"]).as_py() == len(table):
         return table
@@ -100,9 +95,11 @@ def _number_copies(table: pa.Table) -> pa.Table:
     seen: Counter[str] = Counter()
     doc_ids = []
     for doc_id, hashed in zip(table["doc_id"].to_pylist(), table["hashed"].to_pylist(), strict=True):
+        if seen[doc_id] and not hashed:
+            raise ValueError(f"doc_id {doc_id} (an id of another form is hashed) occurs more than once")
+        number = (int(doc_id[16:], 16) + seen[doc_id]) % 2**64
+        seen[doc_id] += 1
         if hashed:
-            number = (int(doc_id[16:], 16) + seen[doc_id]) % 2**64
-            seen[doc_id] += 1
             doc_id = f"{doc_id[:16]}{number:016x}"
         doc_ids.append(doc_id)
     return table.set_column(0, "doc_id", pa.array(doc_ids, pa.string()))

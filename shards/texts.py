@@ -33,7 +33,7 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 
 
 class TextFiles:
-    """Iterates over the texts of files as (doc_id, url, text), in the order of the paths.
+    """Iterates over the texts of files as (doc_id, url, text), in order.
 
     paths: fsspec paths of files, globs, or directories (all files of a known format below them, sorted).
     Formats are told by the suffix: `.parquet`; `.jsonl`, `.ndjson` or `.json` with one object per line, with
@@ -43,7 +43,7 @@ class TextFiles:
     files: the paths found. skipped: how many records were left out so far, by reason.
 
     Raises FileNotFoundError if a path matches nothing, ValueError for an unknown format; while iterating,
-    ValueError for a damaged or truncated file, or one in which no record has the fields. A record without text
+    ValueError for a damaged or truncated file, or one in which no record has the fields. A record without a
     or id, and a line that is not a JSON object, is skipped.
     """
 

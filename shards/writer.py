@@ -29,7 +29,7 @@ from shards.tokenizer import IdArray, Tokenizer
 Strings: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str]
 
 _LARGEST_ROW_GROUP = 2**30  # a list column's offsets are 32 bits wide
-DOC_ID = re.compile("[0-9a-f]{32}")
+_DOC_ID = re.compile("[0-9a-f]{32}")
 
 # What `write` takes.
 INPUT = pa.schema(
@@ -68,6 +68,14 @@ def shard_count(total_tokens: int, tokens_per_shard: int) -> int:
     return max(1, math.ceil(total_tokens / tokens_per_shard))
 
 
+def document_id(key: str) -> str:
+    """The doc_id for a key: the key itself if it has the form of one, else its hash.
+
+    A doc_id is 32 lower-case hexadecimal digits, evenly distributed; the hash is XXH3 of 128 bits over UTF-8.
+    """
+    return key if _DOC_ID.fullmatch(key) else xxhash.xxh3_128_hexdigest(key.encode())
+
+
 def shard_of(doc_ids: Strings, n_shards: int) -> npt.NDArray[np.int64]:
     """The shard of each document: floor(h * n_shards / 2**64), h the first 16 hexadecimal digits of its id.
 
@@ -76,7 +84,7 @@ def shard_of(doc_ids: Strings, n_shards: int) -> npt.NDArray[np.int64]:
     """
     ids = _array(doc_ids).to_pylist()
     for doc_id in ids:
-        if not DOC_ID.fullmatch(doc_id):
+        if not _DOC_ID.fullmatch(doc_id):
             raise ValueError(f"document id {doc_id!r}: expected 32 lower-case hexadecimal digits")
     words = np.frombuffer(bytes.fromhex("".join(ids)), ">u4").reshape(-1, 4).astype(np.uint64)
     n, bits = np.uint64(n_shards), np.uint64(32)  # 64 x 32 bits in halves: exact, and within 64 bits

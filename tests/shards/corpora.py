@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from shards import manifest, writer
-from shards.manifest import Manifest
+from shards import writer
+from shards.split import write_split
 from shards.tokenizer import Tokenizer, load
 from tests.shards.test_writer import doc_id
 
@@ -27,21 +27,25 @@ def make_batch(
     the documents.
     """
     tokenizer = tokenizer or load()
-    directory.mkdir(parents=True)
-    documents, files, number = [], [], 0
-    for shard, of_shard in enumerate(lengths):
+    documents: list[list[int]] = []
+    tables = []
+    for of_shard in lengths:
         rows = []
         for length in of_shard:
             ids = [*range(first, first + length - 1), tokenizer.end_of_text]
             first += length - 1
+            number = len(documents)
             rows.append({"doc_id": doc_id(number), "url": f"http://example.com/{number}", "batch": "b"})
             rows[-1]["tokens"] = np.array(ids, tokenizer.dtype).tobytes()
-            number += 1
             documents.append(ids)
-        path = directory / writer.file_name(split, shard, len(lengths))
-        table = pa.Table.from_pylist(rows, writer.INPUT)
-        writer.write_shard(table, path, tokenizer=tokenizer, split=split, tokens_per_row_group=row_group)
-        files.append(manifest.describe(str(path)))
-    made = Manifest.of(files[0][0], split=split, batch="b", files=[file for _, file in files])
-    (directory / manifest.NAME).write_text(made.dumps())
+        tables.append(pa.Table.from_pylist(rows, writer.INPUT))
+    write_split(
+        tables,
+        str(directory),
+        n_shards=len(tables),
+        split=split,
+        batch="b",
+        tokenizer=tokenizer,
+        tokens_per_row_group=row_group,
+    )
     return documents
