@@ -48,7 +48,7 @@ def tokenize_and_write(texts: list[str], directory: Path) -> float:
     """Texts in Arrow to a shard on disk."""
     import pyarrow as pa
 
-    from shards import writer
+    from shards import placement, writer
     from shards.tokenizer import load
 
     tokenizer = load()
@@ -63,7 +63,7 @@ def tokenize_and_write(texts: list[str], directory: Path) -> float:
             "tokens": writer.tokenize(column, tokenizer),
         }
     )
-    path = directory / writer.file_name("train", 0, 1)
+    path = directory / placement.file_name("train", 0, 1)
     writer.write_shard(table, path, tokenizer=tokenizer, split="train", tokens_per_row_group=1_000_000)
     return time.perf_counter() - start
 

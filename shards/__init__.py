@@ -1,4 +1,4 @@
-"""Token ids on disk for training language models: write texts as shards, read them back, check and convert them.
+"""Token ids on disk for training language models: write texts as shards, read, check and convert them.
 
     import shards
 
@@ -13,7 +13,8 @@ and checksums. All paths are fsspec paths, such as `corpus/` or `s3://bucket/cor
 Write:
     write_corpus            texts to shards (also `python -m shards`)
     document_id             the doc_id for an id of any other form
-    shards.writer           one shard at a time: tokenize, shard_of, is_heldout, write_shard
+    shards.writer           one shard at a time: tokenize, write_shard
+    shards.placement        which split and which shard a document belongs to
     shards.tokenizer        load(name): GPT-2's tokenizer, tiktoken's encodings, a tokenizer.json
 
 Read:
@@ -38,9 +39,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shards.corpus import WrittenCorpus, write_corpus
+    from shards.placement import document_id
     from shards.reader import read_documents, read_texts
     from shards.stream import DocumentReader, PackedReader
-    from shards.writer import document_id
 
 __all__ = [
     "DocumentReader",
@@ -56,7 +57,7 @@ _MODULES = {
     "DocumentReader": "shards.stream",
     "PackedReader": "shards.stream",
     "WrittenCorpus": "shards.corpus",
-    "document_id": "shards.writer",
+    "document_id": "shards.placement",
     "read_documents": "shards.reader",
     "read_texts": "shards.reader",
     "write_corpus": "shards.corpus",

@@ -21,7 +21,7 @@ from shards.texts import TextFiles
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 for what cannot be read or written."""
+    """The command; returns the exit code: 0, or 2 if something cannot be read or written."""
     options = _parse(arguments)
     start = time.perf_counter()
     console = Console(stderr=True)

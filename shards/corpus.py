@@ -13,7 +13,7 @@ from typing import Any
 
 import fsspec
 
-from shards import spill, writer
+from shards import placement, spill
 from shards.manifest import Manifest
 from shards.spill import SPLITS, Text
 from shards.split import map_ahead, write_split
@@ -104,7 +104,7 @@ def write_corpus(
         totals, files = _tokenize(texts, Path(scratch), encoder, heldout, batch, workers, progress)
         manifests = {}
         for split in splits:
-            n_shards = writer.shard_count(totals[split], tokens_per_shard)
+            n_shards = placement.shard_count(totals[split], tokens_per_shard)
             place = posixpath.join(root, split)
             cleanup.callback(_remove, fs, place)
             manifests[split] = write_split(

@@ -1,8 +1,10 @@
-"""python -m shards.export PATH DIRECTORY --to FORMAT — the shards in the formats of other training code.
+"""python -m shards.export PATH DIRECTORY --to FORMAT — converts shards to the formats of other training code.
 
-nanogpt: `train.bin` and `val.bin` (the held-out split), ids behind each other as numpy's memmap reads them.
-megatron: `SPLIT.bin` and `SPLIT.idx`, one sequence a document, of Megatron-LM's IndexedDataset.
-jsonl, jsonl.zst: `SPLIT.jsonl`, an object a line with doc_id, url and text; compressed with Zstandard.
+Formats:
+  nanogpt    train.bin and val.bin (the held-out split): all ids, to be read with numpy's memmap
+  megatron   SPLIT.bin and SPLIT.idx, for Megatron-LM's IndexedDataset: one sequence per document
+  jsonl      SPLIT.jsonl: an object per line, with doc_id, url and text
+  jsonl.zst  the same, compressed with Zstandard
 """
 
 import argparse
@@ -19,7 +21,9 @@ import numpy as np
 
 from shards.reader import Shard, find_shards, list_values, load_for, open_each
 
-# By the name of a file, a new one that is there under that name when it is whole.
+__all__ = ["FORMATS", "export"]
+
+# Opens a new file by its name; it appears under that name when it is complete.
 Create: TypeAlias = Callable[[str], AbstractContextManager[IO[bytes]]]
 
 # The codes of numpy types in Megatron-LM (megatron/core/datasets/indexed_dataset.py), which has no uint32.
@@ -27,7 +31,7 @@ _MEGATRON_TYPES = {"uint16": (8, "<u2"), "uint32": (4, "<i4")}
 
 
 def nanogpt(shards: Iterable[Shard], split: str, create: Create) -> None:
-    """The ids of all documents, end tokens included, little-endian in the shards' dtype, and nothing else."""
+    """All ids, end tokens included, little-endian in the dtype of the shards, without any header."""
     with create(f"{'val' if split == 'heldout' else split}.bin") as file:
         for shard in shards:
             for ids, _ in _row_groups(shard):
@@ -35,7 +39,7 @@ def nanogpt(shards: Iterable[Shard], split: str, create: Create) -> None:
 
 
 def megatron(shards: Iterable[Shard], split: str, create: Create) -> None:
-    """Data and index of an IndexedDataset, version 1: a document is one sequence. Holds 8 bytes for each."""
+    """Data and index of an IndexedDataset, version 1, a sequence per document. Holds 8 bytes per document."""
     lengths = []
     with create(f"{split}.bin") as file:
         for shard in shards:
@@ -51,11 +55,11 @@ def megatron(shards: Iterable[Shard], split: str, create: Create) -> None:
         file.write(pointers.astype("<i8").tobytes())
         file.write(
             np.arange(len(n_tokens) + 1, dtype="<i8").tobytes()
-        )  # where documents begin: each sequence
+        )  # the sequence at which each document begins
 
 
 def jsonl(shards: Iterable[Shard], split: str, create: Create, suffix: str = "jsonl") -> None:
-    """doc_id, url and text of each document."""
+    """A JSON object per line with the doc_id, url and text of a document."""
     with create(f"{split}.{suffix}") as file:
         for shard in shards:
             tokenizer = load_for(shard.header, shard.name)
@@ -66,7 +70,7 @@ def jsonl(shards: Iterable[Shard], split: str, create: Create, suffix: str = "js
 
 
 def jsonl_zst(shards: Iterable[Shard], split: str, create: Create) -> None:
-    """The same, compressed with Zstandard."""
+    """As `jsonl`, compressed with Zstandard."""
     jsonl(shards, split, create, "jsonl.zst")
 
 
@@ -79,11 +83,14 @@ FORMATS: dict[str, Callable[[Iterable[Shard], str, Create], None]] = {
 
 
 def export(path: str, directory: str, to: str) -> list[str]:
-    """Writes all shards at a path, split by split, in one of FORMATS into a directory (both fsspec paths).
+    """Converts all shards at a path, split by split. Both `path` and `directory` are fsspec paths.
 
-    Returns the paths of the new files, which replace older ones of their names. Raises FileNotFoundError for
-    no shards, ValueError for a damaged one or one of another vocabulary than the first.
+    to: one of FORMATS. Returns the paths of the new files, which replace older ones of the same name. Raises
+    FileNotFoundError if there are no shards; ValueError for an unknown format, or a shard that is damaged or
+    has ids of another vocabulary than the first.
     """
+    if to not in FORMATS:
+        raise ValueError(f"unknown format {to!r}: expected one of {', '.join(FORMATS)}")
     fs, names = find_shards(path)
     by_split: dict[str, list[str]] = {}
     for name, shard in zip(names, open_each(fs, names), strict=True):
@@ -118,15 +125,17 @@ def _row_groups(shard: Shard) -> Iterator[tuple[Any, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 for what cannot be exported."""
+    """The command; returns the exit code: 0, or 2 if something cannot be read or written."""
     parser = argparse.ArgumentParser(
         prog="python -m shards.export",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", help="a shard, or a directory of shards as corpus/shards, any fsspec path")
-    parser.add_argument("directory", help="where to write, any fsspec path")
-    parser.add_argument("--to", choices=list(FORMATS), default="nanogpt", help="default: %(default)s")
+    parser.add_argument("path", help="a shard, or a directory of shards; any fsspec path")
+    parser.add_argument("directory", help="where to write; any fsspec path")
+    parser.add_argument(
+        "--to", choices=list(FORMATS), default="nanogpt", help="see above (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
         for name in export(options.path, options.directory, options.to):

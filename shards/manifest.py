@@ -1,8 +1,8 @@
-"""What shards say of themselves: the header inside each file, and the manifest beside the files of a split.
+"""The metadata of shards: the header inside each file, and the manifest beside the files of a split.
 
 Both name the tokenizer, the checksum of its vocabulary (`shards.tokenizer.Tokenizer.checksum`), the dtype of
-the ids and the id that ends a document, so that ids are never read by another vocabulary than they were
-written by. The header is JSON under the key `shards` of the Parquet file's key-value metadata; the manifest
+the ids and the id that ends a document, so that ids are never decoded with another vocabulary than they were
+encoded with. The header is JSON under the key `shards` of the Parquet file's key-value metadata. The manifest
 is a JSON file.
 """
 
@@ -16,16 +16,29 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+__all__ = [
+    "NAME",
+    "Header",
+    "Manifest",
+    "RowGroup",
+    "ShardFile",
+    "TokenFormat",
+    "describe",
+    "describe_open",
+    "open_parquet",
+    "row_groups",
+]
+
 T = TypeVar("T", "Header", "Manifest")
 
-FORMAT = 1
-KEY = b"shards"
-NAME = "_manifest.json"  # the underscore: readers of Parquet directories pass it over
+_FORMAT = 1
+_KEY = b"shards"
+NAME = "_manifest.json"  # readers of Parquet directories ignore names that start with an underscore
 TOKENS = "tokens.list.element"  # the column of the ids, as Parquet names it
 
 
 class TokenFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ids mean and how they are stored."""
+    """The meaning of the ids, and how they are stored."""
 
     tokenizer: str
     vocabulary: str  # checksum
@@ -34,7 +47,7 @@ class TokenFormat(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens_as(self) -> "TokenFormat":
-        """These four fields alone, for comparison between files."""
+        """These four fields alone, to compare files by."""
         return TokenFormat(
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,
@@ -44,27 +57,29 @@ class TokenFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Header(TokenFormat, frozen=True, kw_only=True):
-    """What a shard says of itself."""
+    """The metadata of one shard."""
 
     split: str
     documents: int
     tokens: int
-    format: int = FORMAT
+    format: int = _FORMAT
 
     def encode(self) -> dict[bytes, bytes]:
-        """As key-value metadata of a Parquet file."""
-        return {KEY: msgspec.json.encode(self)}
+        """The header as key-value metadata of a Parquet file."""
+        return {_KEY: msgspec.json.encode(self)}
 
     @classmethod
     def of(cls, metadata: pq.FileMetaData, name: str) -> "Header":
-        """The header in a Parquet file's metadata; `name` is for messages.
+        """The header in a Parquet file's metadata. name: of the file, for messages.
 
-        Raises ValueError for a file that is not a shard, is one of another format, or contradicts itself.
+        Raises ValueError for a file that is not a shard, has another format, or contradicts itself.
         """
         values: Mapping[bytes, bytes] = metadata.metadata or {}
-        if KEY not in values:
-            raise ValueError(f"{name}: a Parquet file, but not a shard (no '{KEY.decode()}' in its metadata)")
-        header = _decode(values[KEY], cls, name)
+        if _KEY not in values:
+            raise ValueError(
+                f"{name}: a Parquet file, but not a shard (no '{_KEY.decode()}' in its metadata)"
+            )
+        header = _decode(values[_KEY], cls, name)
         if header.documents != metadata.num_rows:
             raise ValueError(
                 f"{name}: the header counts {header.documents} documents, the file has {metadata.num_rows}"
@@ -75,7 +90,7 @@ class Header(TokenFormat, frozen=True, kw_only=True):
 
 
 class RowGroup(NamedTuple):
-    """What a row group holds."""
+    """The size of a row group."""
 
     documents: int
     tokens: int
@@ -100,13 +115,13 @@ class Manifest(TokenFormat, frozen=True, kw_only=True):
     documents: int
     tokens: int
     files: tuple[ShardFile, ...]
-    format: int = FORMAT
+    format: int = _FORMAT
 
     @classmethod
     def of(
         cls, token_format: TokenFormat, *, split: str, batch: str, files: Iterable[ShardFile]
     ) -> "Manifest":
-        """The manifest of these files, sorted by name. `token_format` may be the header of any of them."""
+        """The manifest of these files, sorted by name. token_format: may be the header of any of them."""
         ordered = tuple(sorted(files, key=lambda file: file.name))
         return cls(
             **msgspec.structs.asdict(token_format.tokens_as),
@@ -118,12 +133,12 @@ class Manifest(TokenFormat, frozen=True, kw_only=True):
         )
 
     def dumps(self) -> str:
-        """As JSON, the same bytes for the same manifest."""
+        """The manifest as JSON; equal manifests give equal bytes."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1).decode() + "\n"
 
     @classmethod
     def loads(cls, data: str | bytes, name: str = NAME) -> "Manifest":
-        """From JSON; `name` is for messages. Raises ValueError for what `dumps` does not write."""
+        """The manifest from JSON. name: of the file, for messages. Raises ValueError if it is not one."""
         manifest = _decode(data, cls, name)
         for total in ("documents", "tokens"):
             if getattr(manifest, total) != sum(getattr(file, total) for file in manifest.files):
@@ -131,16 +146,16 @@ class Manifest(TokenFormat, frozen=True, kw_only=True):
         return manifest
 
     def check(self, directory: str) -> None:
-        """Reads every file of the manifest below `directory` (an fsspec path) and compares.
+        """Reads every file of the manifest in a directory (an fsspec path) and compares it.
 
-        Raises FileNotFoundError for a missing file, ValueError for the first one that differs.
+        Raises FileNotFoundError if a file is missing, ValueError for the first one that differs.
         """
         for expected in self.files:
             path = posixpath.join(directory, expected.name)
             self.compare(*describe(path), path)
 
     def compare(self, header: Header, found: ShardFile, path: str) -> None:
-        """Raises ValueError unless the shard at `path`, as `describe` finds it, is that of the manifest."""
+        """Raises ValueError unless a shard is the one in the manifest. header, found: from `describe`."""
         expected = next((file for file in self.files if file.name == found.name), None)
         if expected is None:
             raise ValueError(f"{path}: not in the manifest")
@@ -158,14 +173,14 @@ class Manifest(TokenFormat, frozen=True, kw_only=True):
 def describe(path: str) -> tuple[Header, ShardFile]:
     """The header of the shard at an fsspec path, and its entry for a manifest. Reads the whole file once.
 
-    Raises FileNotFoundError, and ValueError for what is not a shard.
+    Raises FileNotFoundError; ValueError for a file that is not a shard.
     """
     with fsspec.open(path, "rb") as file:
         return describe_open(file, path)
 
 
 def describe_open(file: Any, path: str) -> tuple[Header, ShardFile]:
-    """The same of an open file."""
+    """As `describe`, for an open binary file."""
     metadata = open_parquet(file, path).metadata
     header = Header.of(metadata, path)
     file.seek(0)
@@ -181,9 +196,9 @@ def describe_open(file: Any, path: str) -> tuple[Header, ShardFile]:
 
 
 def row_groups(metadata: pq.FileMetaData) -> tuple[RowGroup, ...]:
-    """What each row group of a shard holds, from the file's metadata alone.
+    """The size of each row group of a shard, from the file's metadata alone.
 
-    Every document has a token at least, so the ids' column has as many values as there are tokens.
+    Every document has at least one token, so the column of the ids has as many values as there are tokens.
     """
     column = _columns(metadata).index(TOKENS)
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
@@ -195,7 +210,7 @@ def _columns(metadata: pq.FileMetaData) -> list[str]:
 
 
 def open_parquet(file: Any, name: str) -> pq.ParquetFile:
-    """An open binary file as Parquet, page checksums verified. Raises ValueError if it is none."""
+    """Opens a binary file as Parquet, with page checksums verified. Raises ValueError if it is not."""
     try:
         return pq.ParquetFile(file, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
@@ -207,6 +222,6 @@ def _decode(data: str | bytes, kind: type[T], name: str) -> T:
         value = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{name}: not the {kind.__name__.lower()} of shards: {error}") from error
-    if value.format != FORMAT:
-        raise ValueError(f"{name}: shards of format {value.format}, this version reads format {FORMAT}")
+    if value.format != _FORMAT:
+        raise ValueError(f"{name}: shards of format {value.format}, this version reads format {_FORMAT}")
     return value

@@ -1,4 +1,7 @@
-"""Reading shards back: documents in order, as ids or as text, from any fsspec path, a row group at a time."""
+"""Reading shards in order: documents as ids or as text, from any fsspec path, a row group at a time.
+
+For training, see `shards.stream`.
+"""
 
 import itertools
 import posixpath
@@ -14,11 +17,23 @@ import pyarrow.parquet as pq
 from shards.manifest import Header, TokenFormat, open_parquet
 from shards.tokenizer import IdArray, Tokenizer, load
 
-SUFFIX = ".parquet"
+__all__ = [
+    "Shard",
+    "find_shard_sizes",
+    "find_shards",
+    "list_values",
+    "load_for",
+    "open_each",
+    "open_shards",
+    "read_documents",
+    "read_texts",
+]
+
+_SUFFIX = ".parquet"
 
 
 class Shard:
-    """One open shard: its `header`, and its documents by row group. Get one from `open_shards`.
+    """An open shard: its `name`, its `header`, and its documents by row group. Get one from `open_shards`.
 
     Raises ValueError for a file that is not a shard, or is damaged.
     """
@@ -30,13 +45,13 @@ class Shard:
 
     @property
     def n_row_groups(self) -> int:
-        """The number of row groups."""
+        """The number of row groups in the file."""
         return int(self._parquet.num_row_groups)
 
     def row_group(self, index: int) -> Iterator[tuple[str, str, IdArray]]:
-        """(doc_id, url, ids with the end token) of each document of a row group.
+        """(doc_id, url, ids) of each document in a row group; the ids end with the end token.
 
-        The ids are views into one array of the row group, read-only.
+        The ids are read-only views into one array of the row group. Raises ValueError for damage.
         """
         table = self.table(index, ["doc_id", "url", "tokens"])
         ids, offsets = list_values(table["tokens"])
@@ -47,7 +62,7 @@ class Shard:
             yield doc_id, url, ids[start:stop]
 
     def table(self, index: int, columns: Sequence[str]) -> pa.Table:
-        """Columns of a row group."""
+        """Some columns of a row group, `tokens` among them. Raises ValueError for damage."""
         try:
             table = self._parquet.read_row_group(index, columns=list(columns))
             table.select(columns)
@@ -61,9 +76,9 @@ class Shard:
 
 
 def list_values(tokens: pa.ChunkedArray) -> tuple[IdArray, npt.NDArray[np.int64]]:
-    """All ids of a column of tokens, and where each document starts and the last one ends.
+    """All ids of a column of tokens, and the offsets of the documents in them.
 
-    Shapes (tokens,) and (documents + 1,); the ids are a view, read-only.
+    Shapes (tokens,) and (documents + 1,); the ids are a read-only view.
     """
     lists = tokens.combine_chunks()
     if not len(lists):
@@ -73,10 +88,10 @@ def list_values(tokens: pa.ChunkedArray) -> tuple[IdArray, npt.NDArray[np.int64]
 
 
 def find_shards(path: str) -> tuple[Any, list[str]]:
-    """The filesystem of an fsspec path, and the shards there: the file itself, or all below the directory.
+    """The filesystem of an fsspec path, and the paths of the shards there.
 
-    Files are `*.parquet`, sorted by path; hidden ones (a name or directory that starts with `.` or `_`) are
-    not shards. Raises FileNotFoundError if there are none.
+    That is the file itself, or all `*.parquet` below the directory, sorted by path, except for hidden ones
+    (a name or directory that starts with `.` or `_`). Raises FileNotFoundError if there are none.
     """
     fs, sizes, _ = find_shard_sizes(path)
     return fs, list(sizes)
@@ -90,24 +105,25 @@ def find_shard_sizes(path: str) -> tuple[Any, dict[str, int], str]:
     found = {
         file: info["size"]
         for file, info in sorted(fs.find(root, detail=True).items())
-        if file.endswith(SUFFIX)
+        if file.endswith(_SUFFIX)
         and not any(part.startswith((".", "_")) for part in posixpath.relpath(file, root).split("/"))
     }
     if not found:
-        raise FileNotFoundError(f"{path}: no shards (*{SUFFIX}) here")
+        raise FileNotFoundError(f"{path}: no shards (*{_SUFFIX}) here")
     return fs, found, root
 
 
 def open_shards(path: str) -> Iterator[Shard]:
-    """The shards at a path, as in `find_shards`, each open until the next one is asked for.
+    """The shards at an fsspec path (see `find_shards`), each open until the next one is asked for.
 
-    Raises ValueError, beside what `Shard` does, for one with other ids than the first (another tokenizer).
+    Raises FileNotFoundError if there are none; ValueError for a file that is not a shard, is damaged, or has
+    ids of another tokenizer than the first.
     """
     yield from open_each(*find_shards(path))
 
 
 def open_each(fs: Any, names: Sequence[str]) -> Iterator[Shard]:
-    """As `open_shards`, of these paths on a filesystem."""
+    """As `open_shards`, for paths on a filesystem of fsspec."""
     first: Header | None = None
     for name in names:
         with fs.open(name, "rb") as file:
@@ -122,10 +138,10 @@ def open_each(fs: Any, names: Sequence[str]) -> Iterator[Shard]:
 
 
 def read_documents(path: str) -> Iterator[tuple[str, str, IdArray]]:
-    """(doc_id, url, ids) of every document of the shards at an fsspec path, as in `find_shards`, in order.
+    """(doc_id, url, ids) of every document in the shards at an fsspec path (see `find_shards`), in order.
 
-    The ids have the tokenizer's dtype, shape (tokens,), and end with the end token. Holds one row group.
-    Raises FileNotFoundError if there are no shards, ValueError for a foreign or damaged file.
+    The ids have the tokenizer's dtype, shape (tokens,), and end with the end token. Memory holds one row
+    group. Raises as `open_shards`.
     """
     for shard in open_shards(path):
         for index in range(shard.n_row_groups):
@@ -133,9 +149,9 @@ def read_documents(path: str) -> Iterator[tuple[str, str, IdArray]]:
 
 
 def read_texts(path: str) -> Iterator[tuple[str, str, str]]:
-    """(doc_id, url, text) of every document, as `read_documents`; the end token is not part of the text.
+    """(doc_id, url, text) of every document, as `read_documents`. The end token is not part of the text.
 
-    Raises ValueError also if the ids are of another vocabulary than the tokenizer of that name has here.
+    Raises as `open_shards` and `load_for`.
     """
     for shard in open_shards(path):
         tokenizer = load_for(shard.header, shard.name)
@@ -145,9 +161,10 @@ def read_texts(path: str) -> Iterator[tuple[str, str, str]]:
 
 
 def load_for(token_format: TokenFormat, name: str) -> Tokenizer:
-    """The tokenizer of the ids of a file; `name` is for messages.
+    """The tokenizer of a file's ids. name: of the file, for messages.
 
-    Raises ValueError if the tokenizer of that name has another vocabulary here, and as `load` does.
+    Raises ValueError if the tokenizer of that name has another vocabulary here, and as
+    `shards.tokenizer.load`.
     """
     tokenizer = load(token_format.tokenizer)
     if tokenizer.checksum != token_format.vocabulary:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from shards import writer
+from shards import placement, writer
 from shards.tokenizer import Tokenizer
 
 __all__ = ["SPLITS", "SpilledChunk", "Text", "read_shard", "spill"]
@@ -41,7 +41,7 @@ def spill(
     rows = [(None, "", text) if isinstance(text, str) else text for text in texts]
     hashed = [doc_id is None for doc_id, _, _ in rows]
     doc_ids = [
-        xxhash.xxh3_128_hexdigest(t.encode()) if i is None else writer.document_id(i) for i, _, t in rows
+        xxhash.xxh3_128_hexdigest(t.encode()) if i is None else placement.document_id(i) for i, _, t in rows
     ]
     columns = {
         "doc_id": pa.array(doc_ids, pa.string()),
@@ -51,7 +51,7 @@ def spill(
         "hashed": pa.array(hashed),
     }
     table = pa.table(columns, schema=_SCHEMA)
-    in_heldout = pa.array(writer.is_heldout(doc_ids, heldout))
+    in_heldout = pa.array(placement.is_heldout(doc_ids, heldout))
     tokens: Counter[str] = Counter()
     files = {}
     for split, rows_of in zip(SPLITS, (pc.invert(in_heldout), in_heldout), strict=True):
@@ -76,7 +76,7 @@ def read_shard(files: Sequence[Path], shard: int, n_shards: int) -> pa.Table:
 
 
 def _rows_below(doc_ids: pa.ChunkedArray, shard: int, n_shards: int) -> int:
-    """How many of the sorted ids are in shards before this one (see `shards.writer.shard_of`)."""
+    """How many of the sorted ids are in shards before this one (see `shards.placement.shard_of`)."""
     if shard == n_shards:
         return len(doc_ids)
     lowest = f"{-(-shard * 2**64 // n_shards):016x}"

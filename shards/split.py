@@ -12,7 +12,7 @@ from typing import TypeVar
 import fsspec
 import pyarrow as pa
 
-from shards import manifest, writer
+from shards import manifest, placement, writer
 from shards.manifest import Header, Manifest, ShardFile
 from shards.tokenizer import Tokenizer
 
@@ -46,7 +46,7 @@ def write_split(
 
     def write(numbered: tuple[int, pa.Table]) -> tuple[Header, ShardFile]:
         number, table = numbered
-        name = writer.file_name(split, number, n_shards)
+        name = placement.file_name(split, number, n_shards)
         with tempfile.TemporaryDirectory(prefix="shards-") as scratch:
             path = Path(scratch) / name
             writer.write_shard(

@@ -1,8 +1,16 @@
-"""python -m shards.verify PATH — are the shards what they say they are?
+"""python -m shards.verify PATH — checks shards against their manifests.
 
-Every file is read whole: checksum and counts against the manifest, ids in the vocabulary, every document
-ended by its end token, lengths, order. A sample of the documents, or all, is decoded: encoding the text again
-must give the same ids, and with --texts the text must be the document's own.
+Reads every file whole and checks that
+- checksum, size and counts are those of the manifest,
+- all ids are in the vocabulary of the tokenizer named in the file,
+- every document ends with its end token and has no other,
+- documents are sorted by doc_id, and n_tokens is right.
+
+Then it decodes a sample of the documents, or all of them. Encoding the text again must give the same ids, and
+with --texts it must be the text given there.
+
+Prints a line for each problem, and a summary. Exits with 0 if all is well, 1 if something is wrong, and 2 if
+there are no shards.
 """
 
 import argparse
@@ -20,6 +28,8 @@ from shards.manifest import NAME, Manifest, TokenFormat, describe_open, open_par
 from shards.reader import Shard, find_shard_sizes, list_values, load_for
 from shards.tokenizer import IdArray, Tokenizer
 from shards.writer import find_fault
+
+__all__ = ["Verification"]
 
 
 class Verification:
@@ -40,7 +50,7 @@ class Verification:
         self.files = self.documents = self.tokens = self.decoded = 0
 
     def problems(self) -> Iterator[str]:
-        """Reads everything; a line for each thing that is wrong. Raises FileNotFoundError for no shards."""
+        """Reads everything and yields a line per problem. Raises FileNotFoundError if there are no shards."""
         fs, sizes, _ = find_shard_sizes(self._path)
         directories = {posixpath.dirname(path) for path in sizes}
         manifests: dict[str, Manifest] = {}
@@ -115,7 +125,7 @@ class Verification:
             self._digests[doc_id] = _digest(text)
 
     def _compare(self, texts: str) -> Iterator[str]:
-        """A document that is there more than once, in several batches, must have one of its texts."""
+        """A document that is given more than once, in several batches, may have any of its texts."""
         fs, sizes, _ = find_shard_sizes(texts)
         wanted = pa.array(sorted(self._digests), pa.string())
         differing = set()
@@ -144,11 +154,13 @@ def _digest(text: str) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit code: 0 if all is well, 1 if something is wrong, 2 for no shards."""
     parser = argparse.ArgumentParser(
-        prog="python -m shards.verify", description=(__doc__ or "").split("\n")[2]
+        prog="python -m shards.verify",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", help="a shard, or a directory of shards, any fsspec path")
+    parser.add_argument("path", help="a shard, or a directory of shards; any fsspec path")
     parser.add_argument(
-        "--texts", help="Parquet files with doc_id and text that decoded documents must equal"
+        "--texts", help="Parquet files with columns doc_id and text, to compare decoded texts with"
     )
     parser.add_argument("--sample", type=int, default=1000, help="documents to decode (default: %(default)s)")
     parser.add_argument("--all", action="store_true", help="decode all documents")

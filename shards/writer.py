@@ -1,111 +1,65 @@
-"""From texts to shards: tokenized Parquet, one row a document, byte-identical for the same documents.
+"""Writing one shard: a Parquet file with a row per document, byte-identical for the same documents.
 
-A shard holds a contiguous range of the space of document ids (which are hashes), so a document's shard
-follows from its id and the number of shards alone: no global order, no prefix sums, shards of about equal
-size.
-
-On the way to its shard a document's ids are one binary value, the little-endian bytes of the ids: a buffer
-that any shuffle can carry, and that becomes the list column of the file without a copy.
+Until they are written, the token ids of a document are one binary value: their little-endian bytes. Any
+shuffle can carry it, and it becomes the list column of the file without a copy.
 """
 
 import itertools
-import math
 import os
-import re
-from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 
 from shards import manifest
 from shards.manifest import Header
 from shards.tokenizer import IdArray, Tokenizer
 
-Strings: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str]
+__all__ = [
+    "INPUT",
+    "ShardInfo",
+    "find_fault",
+    "schema",
+    "tokenize",
+    "write_shard",
+]
 
 _LARGEST_ROW_GROUP = 2**30  # a list column's offsets are 32 bits wide
-_DOC_ID = re.compile("[0-9a-f]{32}")
 
-# What `write` takes.
+# The columns that `write_shard` takes.
 INPUT = pa.schema(
     [("doc_id", pa.string()), ("url", pa.string()), ("batch", pa.string()), ("tokens", pa.large_binary())]
 )
 
 
 class ShardInfo(NamedTuple):
-    """What was written; tokens include the end tokens."""
+    """What a shard holds; tokens include the end tokens."""
 
     documents: int
     tokens: int
 
 
 def schema(tokenizer: Tokenizer) -> pa.Schema:
-    """The columns of a shard."""
+    """The columns of a shard with ids of this tokenizer."""
     ids = pa.list_(pa.field("element", pa.from_numpy_dtype(tokenizer.dtype), nullable=False))
     columns = INPUT.set(3, pa.field("tokens", ids)).append(pa.field("n_tokens", pa.int32()))
     return pa.schema([column.with_nullable(False) for column in columns])
 
 
 def tokenize(texts: pa.Array | pa.ChunkedArray, tokenizer: Tokenizer) -> pa.LargeBinaryArray:
-    """The ids of each text with the end token behind them, as little-endian bytes of `tokenizer.dtype`.
+    """The ids of each text followed by the end token, as little-endian bytes of `tokenizer.dtype`.
 
-    Raises ValueError for a null.
+    texts: strings. Returns one binary value per text. Raises ValueError for a null.
     """
     if texts.null_count:
         raise ValueError(f"{texts.null_count} of {len(texts)} texts to tokenize are null")
     ids, offsets = tokenizer.encode_documents(texts.to_pylist())
     buffers = [None, pa.py_buffer(offsets * tokenizer.dtype.itemsize), pa.py_buffer(ids)]
     return pa.Array.from_buffers(pa.large_binary(), len(texts), buffers)
-
-
-def shard_count(total_tokens: int, tokens_per_shard: int) -> int:
-    """The number of shards; one for no tokens, so that an empty split still has a file and its schema."""
-    return max(1, math.ceil(total_tokens / tokens_per_shard))
-
-
-def document_id(key: str) -> str:
-    """The doc_id for a key: the key itself if it has the form of one, else its hash.
-
-    A doc_id is 32 lower-case hexadecimal digits, evenly distributed; the hash is XXH3 of 128 bits over UTF-8.
-    """
-    return key if _DOC_ID.fullmatch(key) else xxhash.xxh3_128_hexdigest(key.encode())
-
-
-def shard_of(doc_ids: Strings, n_shards: int) -> npt.NDArray[np.int64]:
-    """The shard of each document: floor(h * n_shards / 2**64), h the first 16 hexadecimal digits of its id.
-
-    Returns shape (documents,), values in [0, n_shards). n_shards is below 2**32. Raises ValueError for an id
-    of another form.
-    """
-    ids = _array(doc_ids).to_pylist()
-    for doc_id in ids:
-        if not _DOC_ID.fullmatch(doc_id):
-            raise ValueError(f"document id {doc_id!r}: expected 32 lower-case hexadecimal digits")
-    words = np.frombuffer(bytes.fromhex("".join(ids)), ">u4").reshape(-1, 4).astype(np.uint64)
-    n, bits = np.uint64(n_shards), np.uint64(32)  # 64 x 32 bits in halves: exact, and within 64 bits
-    return ((words[:, 0] * n + (words[:, 1] * n >> bits)) >> bits).astype(np.int64)
-
-
-def is_heldout(cluster_ids: Strings, fraction: float) -> npt.NDArray[np.bool_]:
-    """Whether each cluster of near-duplicates is in the held-out split: xxh64(id) / 2**64 < fraction.
-
-    A cluster's id is the document id of its keeper: as the whole cluster goes to one side, no near-copy
-    crosses the split, in this batch or (as a later copy keeps its keeper) in any other. Returns shape
-    (clusters,).
-    """
-    limit = round(fraction * 2**64)
-    ids = _array(cluster_ids).to_pylist()
-    return np.fromiter((xxhash.xxh64_intdigest(i.encode()) < limit for i in ids), np.bool_, len(ids))
-
-
-def file_name(split: str, shard: int, n_shards: int) -> str:
-    """The file name of a shard, as in `train-00000-of-00042.parquet`."""
-    return f"{split}-{shard:05d}-of-{n_shards:05d}.parquet"
 
 
 def write_shard(
@@ -116,14 +70,15 @@ def write_shard(
     split: str,
     tokens_per_row_group: int,
 ) -> ShardInfo:
-    """Writes one shard to a local path or an open binary file: `schema`, sorted by doc_id.
+    """Writes one shard, sorted by doc_id, to a local path or an open binary file.
 
     table: the documents of the shard in any order; columns as in INPUT, tokens as `tokenize` makes them.
-    A row group starts with the document in which the next `tokens_per_row_group` tokens start: groups have
-    about that many, and no document is split. The bytes depend on the documents, the arguments and the
-    version of pyarrow only. Holds the table and a sorted copy of it.
+    tokens_per_row_group: about how many tokens a row group has; no document is split.
 
-    Raises ValueError, before anything is written, for a missing column, a null, a document id twice, or
+    The bytes depend only on the documents, the arguments and the version of pyarrow. Memory holds the table
+    and a sorted copy of it.
+
+    Raises ValueError, before anything is written, for a missing column, a null, a doc_id that occurs twice,
     tokens that are not whole documents of this tokenizer, or a row group size out of range.
     """
     if not 1 <= tokens_per_row_group <= _LARGEST_ROW_GROUP:
@@ -191,9 +146,9 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def _ids(documents: pa.Table, tokenizer: Tokenizer) -> tuple[IdArray, npt.NDArray[np.int64]]:
-    """All ids of the documents, and where each document starts and the last one ends: views, not copies.
+    """All ids, and the offsets of the documents in them, shape (documents + 1,): views, not copies.
 
-    Raises ValueError unless each document is ids of the vocabulary with the end token once, at its end.
+    Raises ValueError unless each document is ids of the vocabulary with one end token, at its end.
     """
     binary = documents["tokens"].combine_chunks()
     itemsize = tokenizer.dtype.itemsize
@@ -214,9 +169,9 @@ def _ids(documents: pa.Table, tokenizer: Tokenizer) -> tuple[IdArray, npt.NDArra
 
 
 def find_fault(ids: IdArray, offsets: npt.NDArray[np.int64], tokenizer: Tokenizer) -> tuple[int, str] | None:
-    """A document that is not ids of the vocabulary with the end token once, at its end; and what it has.
+    """The first document that is not ids of the vocabulary with one end token, at its end; and what is wrong.
 
-    ids: of all documents, shape (tokens,). offsets: shape (documents + 1,).
+    ids: of all documents, shape (tokens,). offsets: shape (documents + 1,). Returns None if all are right.
     """
     if (empty := np.diff(offsets) == 0).any():
         return int(empty.argmax()), "has no tokens, not even an end token"
@@ -239,7 +194,3 @@ def _row_groups(n_tokens: npt.NDArray[np.int64], size: int) -> Iterator[tuple[in
     section = (np.cumsum(n_tokens) - n_tokens) // size
     bounds = [0, *(np.flatnonzero(np.diff(section)) + 1).tolist(), len(n_tokens)]
     return ((start, stop) for start, stop in itertools.pairwise(bounds) if start < stop)
-
-
-def _array(strings: Strings) -> pa.Array | pa.ChunkedArray:
-    return strings if isinstance(strings, pa.Array | pa.ChunkedArray) else pa.array(strings, pa.string())

@@ -26,7 +26,7 @@ from pipeline.batch.kept import kept
 from pipeline.batch.stage import Partition
 from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
-from shards import writer
+from shards import placement
 
 __all__ = ["Filled", "Filling", "fill", "join", "load", "name", "size", "store"]
 
@@ -79,7 +79,7 @@ def fill(numbers: Sequence[int], filling: Filling) -> Filled:
     sample = SAMPLED.empty_table()
     for number in numbers:
         rows = kept(Partition(filling.corpus, filling.batch, number), ["doc_id", "text"], after="overlap")
-        rows = rows.filter(pa.array(~writer.is_heldout(rows["doc_id"], filling.heldout)))
+        rows = rows.filter(pa.array(~placement.is_heldout(rows["doc_id"], filling.heldout)))
         result.add(filling.ngrams.grams(rows["text"]).hashes)
         sample = _lowest(sample, rows)
     return result, sample

@@ -12,7 +12,7 @@ from dedup.ngrams.hashing import Grams
 from dedup.ngrams.matches import matches
 from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.shares import Scan, Share
-from shards import writer
+from shards import placement
 
 __all__ = ["COLUMNS", "EVIDENCE", "ScannedDocuments", "Totals", "longest_matches", "scan_documents"]
 
@@ -84,7 +84,7 @@ def scan_documents(rows: pa.Table, index: BenchmarkIndex, heldout: float) -> Sca
 
     rows: a table with COLUMNS. heldout: the share of documents that is held out, from 0 to 1.
     """
-    training = ~writer.is_heldout(rows["doc_id"], heldout)
+    training = ~placement.is_heldout(rows["doc_id"], heldout)
     grams = index.ngrams.grams(rows["text"])
     scan = index.scan(grams, training)
     contaminated = np.flatnonzero(training & (scan.hits > 0))

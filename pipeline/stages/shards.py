@@ -19,7 +19,7 @@ from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK
 from pipeline.errors import blaming
 from pipeline.settings import Shards, fingerprint
-from shards import manifest, tokenizer, writer
+from shards import manifest, placement, tokenizer, writer
 
 SPLITS = ("train", "heldout")
 TOKENS = pa.schema(
@@ -52,7 +52,7 @@ def run(run: Run) -> None:
         settings=[settings.tokenizer, settings.heldout],
     )
     totals = {split: sum(part.facts[split] for part in tokens.parts) for split in SPLITS}
-    counts = {split: writer.shard_count(totals[split], settings.tokens_per_shard) for split in SPLITS}
+    counts = {split: placement.shard_count(totals[split], settings.tokens_per_shard) for split in SPLITS}
     key = fingerprint(["shards", settings.identity(), [part.checksum for part in tokens.parts]])
     read = partial(placed, table=run.table("tokens"), counts=counts)
     rows = place(frame(read, range(len(tokens.parts)), PLACED), "place", sum(counts.values()))
@@ -82,7 +82,7 @@ def tokenize(partition: Partition, settings: Shards) -> Output:
     rows = kept(partition, ["doc_id", "url", "text"])
     tokens = writer.tokenize(rows["text"], encoder)
     lengths = pc.divide(pc.binary_length(tokens), encoder.dtype.itemsize)
-    heldout = writer.is_heldout(rows["doc_id"], settings.heldout)
+    heldout = placement.is_heldout(rows["doc_id"], settings.heldout)
     n_heldout = int(lengths.to_numpy()[heldout].sum())
     columns = {
         "doc_id": rows["doc_id"],
@@ -98,7 +98,7 @@ def tokenize(partition: Partition, settings: Shards) -> Output:
 def placed(number: int, table: Table, counts: Mapping[str, int]) -> pa.Table:
     """A partition of `tokens`, every document with the number of its shard: those of `train` come first."""
     rows = table.read(number)
-    train, heldout = (writer.shard_of(rows["doc_id"], counts[split]) for split in SPLITS)
+    train, heldout = (placement.shard_of(rows["doc_id"], counts[split]) for split in SPLITS)
     numbers = np.where(rows["heldout"].to_numpy(), counts["train"] + heldout, train)
     return rows.append_column("place", pa.array(numbers, pa.int64()))
 
@@ -109,7 +109,7 @@ def shard(
     """Writes one shard, and says which documents are in it."""
     index = partition.number
     split, index = ("train", index) if index < counts["train"] else ("heldout", index - counts["train"])
-    path = partition.scratch / writer.file_name(split, index, counts[split])
+    path = partition.scratch / placement.file_name(split, index, counts[split])
     rows = to_arrow(documents, TOKENS).sort_by("doc_id")
     writer.write_shard(
         rows,

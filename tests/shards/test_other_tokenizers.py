@@ -16,7 +16,7 @@ import pytest
 import tiktoken
 import tiktoken.registry
 
-from shards import export, manifest, tokenizer, verify, writer
+from shards import export, manifest, placement, tokenizer, verify, writer
 from shards.manifest import Manifest, describe
 from shards.reader import read_texts
 from shards.stream import PackedReader
@@ -109,7 +109,7 @@ def whole_way(name: str, path: Path, dtype: str) -> None:
         }
     )
     (path / "train").mkdir()
-    shard = path / "train" / writer.file_name("train", 0, 1)
+    shard = path / "train" / placement.file_name("train", 0, 1)
     writer.write_shard(table, shard, tokenizer=encoder, split="train", tokens_per_row_group=20)
     assert pq.read_schema(shard).field("tokens").type.value_type == dtype
     header, file = describe(str(shard))

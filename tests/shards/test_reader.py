@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shards import manifest, reader, writer
+from shards import manifest, placement, reader
 from shards.manifest import Header, Manifest, describe
 from shards.reader import read_documents, read_texts
 from shards.tokenizer import load
@@ -23,10 +23,10 @@ def corpus(tmp_path: Path) -> Path:
     for batch, texts in (("2017-11", ["a", "b", "c", "d"]), ("2017-12", ["e", "f", "g", "h"])):
         (train / batch).mkdir(parents=True)
         table = documents(texts)
-        shards = writer.shard_of(table["doc_id"], 2)
+        shards = placement.shard_of(table["doc_id"], 2)
         for k in range(2):
             part = table.filter(pa.array(shards == k))
-            (train / batch / writer.file_name("train", k, 2)).write_bytes(written(part, size=3))
+            (train / batch / placement.file_name("train", k, 2)).write_bytes(written(part, size=3))
         (train / batch / "manifest.json").write_text("{}")
         (train / batch / ".train-00000-of-00002.parquet").write_bytes(b"half")
     (train / "_unfinished").mkdir()
@@ -157,7 +157,7 @@ def made_manifest(directory: Path) -> Manifest:
 def test_manifest(corpus: Path) -> None:
     made = made_manifest(corpus / "2017-12")
     assert (made.documents, made.tokens) == (4, 8)
-    assert [file.name for file in made.files] == [writer.file_name("train", k, 2) for k in range(2)]
+    assert [file.name for file in made.files] == [placement.file_name("train", k, 2) for k in range(2)]
     assert made.vocabulary == load().checksum
     path = corpus / "2017-12" / manifest.NAME
     path.write_text(made.dumps())

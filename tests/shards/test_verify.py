@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shards import manifest, verify, writer
+from shards import manifest, placement, verify, writer
 from shards.manifest import Header, Manifest, describe
 from shards.tokenizer import load
 from tests.shards.test_writer import doc_id
@@ -27,9 +27,9 @@ def corpus(tmp_path: Path) -> Path:
     )
     directory = tmp_path / "shards" / "train" / "b"
     directory.mkdir(parents=True)
-    numbers = writer.shard_of(table["doc_id"], 2)
+    numbers = placement.shard_of(table["doc_id"], 2)
     for shard in range(2):
-        path = directory / writer.file_name("train", shard, 2)
+        path = directory / placement.file_name("train", shard, 2)
         rows = table.filter(pa.array(numbers == shard))
         writer.write_shard(rows, path, tokenizer=load(), split="train", tokens_per_row_group=100)
     write_manifest(directory)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards import writer
+from shards import placement, writer
 from shards.reader import read_documents, read_texts
 from shards.tokenizer import load
 
@@ -207,20 +207,20 @@ def test_tokenize_takes_chunks_and_slices_but_no_nulls() -> None:
 
 
 def test_plan_and_name() -> None:
-    assert [writer.shard_count(total, 10) for total in (0, 1, 10, 11, 95)] == [1, 1, 1, 2, 10]
-    assert writer.file_name("train", 0, 42) == "train-00000-of-00042.parquet"
+    assert [placement.shard_count(total, 10) for total in (0, 1, 10, 11, 95)] == [1, 1, 1, 2, 10]
+    assert placement.file_name("train", 0, 42) == "train-00000-of-00042.parquet"
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16), max_size=20), st.integers(1, 2**32 - 1))
 def test_shards_are_ranges_of_the_hash_space(ids: list[bytes], n: int) -> None:
     hexes = [i.hex() for i in ids]
     want = [int(h[:16], 16) * n >> 64 for h in hexes]
-    assert writer.shard_of(hexes, n).tolist() == want
-    assert writer.shard_of(pa.chunked_array([pa.array(hexes, pa.string())]), n).tolist() == want
+    assert placement.shard_of(hexes, n).tolist() == want
+    assert placement.shard_of(pa.chunked_array([pa.array(hexes, pa.string())]), n).tolist() == want
 
 
 def test_shards_have_about_equal_sizes() -> None:
-    sizes = np.bincount(writer.shard_of([doc_id(n) for n in range(20_000)], 10))
+    sizes = np.bincount(placement.shard_of([doc_id(n) for n in range(20_000)], 10))
     assert len(sizes) == 10
     assert sizes.min() > 1800
     assert sizes.max() < 2200
@@ -229,19 +229,19 @@ def test_shards_have_about_equal_sizes() -> None:
 @pytest.mark.parametrize("wrong", ["", "0" * 31, "0" * 33, "A" * 32, " " * 32, "0" * 31 + "\n"])
 def test_document_ids_of_another_form(wrong: str) -> None:
     with pytest.raises(ValueError, match="expected 32 lower-case hexadecimal digits"):
-        writer.shard_of([doc_id(1), wrong], 4)
+        placement.shard_of([doc_id(1), wrong], 4)
 
 
 def test_the_held_out_split() -> None:
     ids = [doc_id(n) for n in range(20_000)]
-    heldout = writer.is_heldout(ids, 0.05)
+    heldout = placement.is_heldout(ids, 0.05)
     assert 900 < heldout.sum() < 1100
-    assert (writer.is_heldout(pa.array(ids), 0.05) == heldout).all()
-    assert not (heldout & ~writer.is_heldout(ids, 0.1)).any()  # a larger share only adds
-    assert not writer.is_heldout(ids, 0.0).any()
-    assert writer.is_heldout(ids, 1.0).all()
+    assert (placement.is_heldout(pa.array(ids), 0.05) == heldout).all()
+    assert not (heldout & ~placement.is_heldout(ids, 0.1)).any()  # a larger share only adds
+    assert not placement.is_heldout(ids, 0.0).any()
+    assert placement.is_heldout(ids, 1.0).all()
     # independent of the shard: every shard's range has its share
-    shares = np.bincount(writer.shard_of(ids, 4)[heldout]) / np.bincount(writer.shard_of(ids, 4))
+    shares = np.bincount(placement.shard_of(ids, 4)[heldout]) / np.bincount(placement.shard_of(ids, 4))
     assert (abs(shares - 0.05) < 0.015).all()
     # pinned: a corpus that grows must keep its split
     assert heldout[:100].nonzero()[0].tolist() == [9, 74]

@@ -11,8 +11,9 @@ from pipeline.report import card
 from pipeline.report.card import Batch, Card, Overlap, Split, Stage
 from shards import manifest
 from shards.manifest import Manifest, describe
+from shards.placement import file_name
 from shards.tokenizer import load
-from shards.writer import INPUT, file_name, tokenize, write_shard
+from shards.writer import INPUT, tokenize, write_shard
 
 CARD = Card(
     name="A corpus",

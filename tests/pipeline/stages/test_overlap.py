@@ -24,7 +24,7 @@ from pipeline.corpus.schemas import DOCUMENTS, DUPLICATES, OK
 from pipeline.errors import UserError
 from pipeline.settings import Benchmark, Overlap, Settings, Shards
 from pipeline.stages import overlap
-from shards import tokenizer, writer
+from shards import placement, tokenizer
 
 HELDOUT = 0.3
 SYLLABLES = ("har", "bel", "mon", "tip", "gru", "sal", "ka", "do", "vin", "lor", "es", "um", "qui", "zet")
@@ -33,7 +33,7 @@ random.Random(5).shuffle(WORDS)
 TEXTS = {f"{i:032x}": " ".join(WORDS[60 * i : 60 * i + 60]) for i in range(40)}
 TRAIN = [
     doc_id
-    for doc_id, held in zip(TEXTS, writer.is_heldout(pa.array(list(TEXTS)), HELDOUT), strict=True)
+    for doc_id, held in zip(TEXTS, placement.is_heldout(pa.array(list(TEXTS)), HELDOUT), strict=True)
     if not held
 ]
 DROPPED, DUPLICATE = TRAIN[0], TRAIN[1]
