@@ -23,7 +23,7 @@ from shards.stream import PackedReader
 from shards.torch import Loader, PackedDataset
 
 # context, layers, heads, width, windows a step on one device, steps, learning rate
-SIZES = {"tiny": (64, 2, 4, 128, 16, 300, 1e-3), "124M": (1024, 12, 12, 768, 16, 600_000, 6e-4)}
+SIZES = {"tiny": (64, 2, 4, 128, 8, 200, 1e-3), "124M": (1024, 12, 12, 768, 16, 600_000, 6e-4)}
 
 
 def main() -> None:
@@ -143,7 +143,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--batch", type=int, help="windows a step on one device, instead of those of the size"
     )
-    parser.add_argument("--evaluate", type=int, default=1000, help="held-out windows to evaluate on, at most")
+    parser.add_argument("--evaluate", type=int, default=250, help="held-out windows to evaluate on, at most")
     parser.add_argument("--trainer", action="store_true", help="with transformers' Trainer")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """Where a document belongs: which split, which shard, and the names of the files.
 
 A doc_id is 32 lower-case hexadecimal digits, evenly distributed, as hashes are. A shard holds a contiguous
-range of doc_ids, so a document's shard follows from its doc_id and the number of shards alone, and shards have
+range of doc_ids, so a document's shard follows from its doc_id and the number of shards alone. Shards have
 about the same size.
 """
 
