@@ -1,6 +1,6 @@
 """Train a GPT-2 on the shards of a corpus, and evaluate it on the held-out split.
 
-    python examples/pretrain_gpt2.py corpus/shards                        # a few minutes on a CPU
+    python examples/pretrain_gpt2.py corpus/shards                        # about 4 minutes of CPU time
     python examples/pretrain_gpt2.py corpus/shards --size 124M            # on a GPU
     torchrun --nproc-per-node 8 examples/pretrain_gpt2.py corpus/shards --size 124M
     python examples/pretrain_gpt2.py corpus/shards --trainer              # with transformers' Trainer
@@ -23,7 +23,7 @@ from shards.stream import PackedReader
 from shards.torch import Loader, PackedDataset
 
 # context, layers, heads, width, windows a step on one device, steps, learning rate
-SIZES = {"tiny": (64, 2, 4, 128, 8, 200, 1e-3), "124M": (1024, 12, 12, 768, 16, 600_000, 6e-4)}
+SIZES = {"tiny": (64, 2, 4, 128, 8, 400, 1e-3), "124M": (1024, 12, 12, 768, 16, 600_000, 6e-4)}
 
 
 def main() -> None:

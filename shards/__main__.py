@@ -21,7 +21,7 @@ from shards.texts import TextFiles
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 if something cannot be read or written."""
+    """The command; returns the exit code: 0, 2 if something cannot be read or written, or 130 for Ctrl-C."""
     options = _parse(arguments)
     start = time.perf_counter()
     console = Console(stderr=True)
@@ -48,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
                 workers=options.workers,
                 progress=show,
             )
+    except KeyboardInterrupt:
+        print("shards: interrupted; no shards are left behind", file=sys.stderr)
+        return 130
     except (ValueError, OSError, ImportError) as error:
         print(f"shards: {error}", file=sys.stderr)
         return 2
@@ -85,18 +88,26 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="gpt2, an encoding of tiktoken, or the path of a tokenizer.json (default: %(default)s)",
     )
     parser.add_argument(
-        "--heldout", type=float, default=0.0, metavar="SHARE", help="of the documents (default: %(default)s)"
+        "--heldout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of documents to hold out (default: %(default)s)",
     )
     parser.add_argument("--batch", default="", metavar="NAME", help="for the column batch (default: empty)")
     parser.add_argument(
-        "--tokens-per-shard", type=int, default=100_000_000, metavar="N", help="about (default: %(default)s)"
+        "--tokens-per-shard",
+        type=int,
+        default=100_000_000,
+        metavar="N",
+        help="about that many per file (default: %(default)s)",
     )
     parser.add_argument(
         "--tokens-per-row-group",
         type=int,
         default=1_000_000,
         metavar="N",
-        help="about (default: %(default)s)",
+        help="about that many (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per CPU)")
     return parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Every example of these pages runs: Python and console blocks in order, in one empty directory for each page."""
+"""The examples of these pages run: Python and console blocks in order, in an empty directory per page."""
 
 import os
 import re
