@@ -84,7 +84,7 @@ def write_corpus(
     progress: called with the documents and tokens tokenized so far, now and then.
 
     The bytes of the files depend on the set of documents and the options, not on the order of the texts or on
-    the workers. Memory holds about 50 MB per worker while tokenizing, and two shards per worker while
+    the workers. Memory holds about 100 MB per worker while tokenizing, and two shards per worker while
     writing. Temporary files (in TMPDIR) need about the size of the tokens, 2 or 4 bytes each.
 
     Raises FileExistsError for a directory that is not empty; ValueError for options out of range, a doc_id
