@@ -19,7 +19,7 @@ from pipeline.contamination.scan import COLUMNS, Totals, scan_documents
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
 from pipeline.errors import UserError, blaming
-from shards import writer
+from shards import placement
 
 __all__ = ["heldout_texts", "in_documents", "in_files", "in_filters"]
 
@@ -81,7 +81,7 @@ def heldout_texts(corpus: Corpus, batches: Sequence[str]) -> Benchmark | None:
     texts: list[str] = []
     for partition, share in _partitions(corpus, batches):
         rows = kept(partition, ["doc_id", "text"])
-        texts += rows["text"].filter(writer.is_heldout(rows["doc_id"], share)).to_pylist()
+        texts += rows["text"].filter(placement.is_heldout(rows["doc_id"], share)).to_pylist()
         if len(texts) >= HELDOUT_TEXTS:
             break
     texts = texts[:HELDOUT_TEXTS]
