@@ -283,3 +283,15 @@ def test_real_texts(tmp_path: Path) -> None:
     assert len(found) == 28_594
     assert pc.count_distinct(found["doc_id"]).as_py() == 28_594
     assert verify.main([str(tmp_path / "out")]) == 0
+
+
+def test_interrupted(
+    inputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(spill, "read_shard", interrupt)
+    assert run(inputs, inputs / "out", "--text", "body") == 130
+    assert capsys.readouterr().err == "shards: interrupted; no shards are left behind\n"
+    assert files(inputs / "out") == {}
