@@ -108,6 +108,7 @@ class Fetch(Section):
     contact: str | None = pace(None)
     user_agent: str = pace("webtext-pipeline/0.1 (+{contact})")
     threads: Count = pace(32)
+    open_links: Count = pace(200_000)
     deadline: Seconds = pace(30.0)
     connect_timeout: Seconds = pace(10.0)
     read_timeout: Seconds = pace(10.0)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
-from distributed import Client, KilledWorker, as_completed, futures_of
+from distributed import Client, KilledWorker, Worker, as_completed, futures_of, get_worker, secede
 
 from pipeline.batch.progress import Progress, Ticker
 from pipeline.corpus.files import Corpus
@@ -62,6 +62,8 @@ class Partition:
     number: int
     scratch: Path = Path()  # a local directory that goes away with the task
     tick: Callable[[str], None] = lambda reason: None  # shows one more row of this outcome to the operator
+    leave_slot: Callable[[], None] = lambda: None  # lets the worker begin another task: this one only waits
+    cancelled: Callable[[], bool] = lambda: False  # whether nobody wants the result any more
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The partition of this number of a table of the batch."""
@@ -90,11 +92,13 @@ def map_partitions(
     into: str,
     inputs: Sequence[Any],
     settings: Any,
+    weights: Sequence[float] | None = None,
 ) -> Seal:
     """Makes a table with one partition for each of `inputs`.
 
     inputs: what identifies the input of each partition (checksums), settings: what identifies the work; both
-    ready for JSON. `work` must be importable by name in the workers, or a functools.partial of such.
+    ready for JSON. weights: of the partitions; heavier ones begin first. `work` must be importable by name in
+    the workers, or a functools.partial of such.
     """
     table = run.table(into)
     key = fingerprint([stage, settings, list(inputs)])
@@ -103,6 +107,8 @@ def map_partitions(
     keys = [fingerprint([stage, settings, item]) for item in inputs]
     done = table.committed(keys)
     todo = [number for number in range(len(keys)) if number not in done]
+    if weights is not None:
+        todo.sort(key=lambda number: -weights[number])
     with run.progress.stage(stage, total=len(keys), done=len(done)) as progress:
         futures = run.client.map(
             _execute,
@@ -130,8 +136,27 @@ def _execute(
     number: int, key: str, work: Callable[[Partition], Output], table: Table, stage: str
 ) -> tuple[int, Manifest]:
     with tempfile.TemporaryDirectory(prefix=f"{stage}-") as scratch:
-        output = work(Partition(table.corpus, table.batch, number, Path(scratch), Ticker(stage)))
-        return number, _store(table, number, key, output)
+        partition = Partition(
+            table.corpus,
+            table.batch,
+            number,
+            Path(scratch),
+            Ticker(stage),
+            secede,
+            _task_is_cancelled(get_worker()),
+        )
+        return number, _store(table, number, key, work(partition))
+
+
+def _task_is_cancelled(worker: Worker) -> Callable[[], bool]:
+    """Tells, from any thread, whether the scheduler has cancelled the task that runs in this one."""
+    key = worker.get_current_task()
+
+    def cancelled() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is None or task.state in ("cancelled", "released", "forgotten")
+
+    return cancelled
 
 
 def _store(table: Table, number: int, key: str, output: Output) -> Manifest:

@@ -1,16 +1,20 @@
-"""A link on its way, over redirects and attempts, or the robots.txt that it waits for."""
+"""A link on its way over redirects and attempts, or the robots.txt that it waits for."""
 
 from dataclasses import dataclass, field
 
 from pipeline.fetch.http.target import Origin, Target
+from pipeline.fetch.job import Job
 from pipeline.fetch.outcome import Failure
 from pipeline.settings import Fetch
+
+__all__ = ["Visit"]
 
 
 @dataclass(slots=True)
 class Visit:
-    """A link on its way to an outcome. row: of the link in its partition, None for a robots.txt."""
+    """A link on its way to an outcome. row: of the link in its job's pages, None for a robots.txt."""
 
+    job: Job
     row: int | None
     target: Target
     origin: Origin  # for a robots.txt: the origin whose rules it decides, wherever it was redirected to
@@ -33,10 +37,10 @@ class Visit:
         if self.seconds >= settings.deadline:
             return Failure("timeout", "not complete within the deadline")
         self.seen.add(target.url)
-        self.go(target)
+        self.redirect(target)
         return None
 
-    def go(self, target: Target) -> None:
-        """One hop further."""
+    def redirect(self, target: Target) -> None:
+        """Goes one hop further."""
         self.hops += 1
         self.via, self.target = self.target.url, target

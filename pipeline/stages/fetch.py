@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -11,40 +12,57 @@ import pyarrow.compute as pc
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.schemas import OK
 from pipeline.fetch import fetch
+from pipeline.fetch.frontier import shared
 from pipeline.settings import Fetch
 from pipeline.stages import archives
 
 
 def run(run: Run) -> None:
-    """Makes `pages` and the WARC files beside it."""
+    """Makes `pages` and the WARC files beside it, the partition with the longest queue of a host first."""
     if archives.paths(run):
         archives.run(run)
         return
-    for pattern, base in run.settings.fetch.connect_to.items():
+    links, settings = run.sealed("links"), run.settings.fetch
+    for pattern, base in settings.connect_to.items():
         what = f"requests for the hosts {pattern!r} go to {base}, not to the real web"
         print(f"warning: fetch.connect_to: {what}", file=sys.stderr)
     map_partitions(
         run,
         "fetch",
-        partial(pages, settings=run.settings.fetch),
+        partial(pages, settings=settings, until=time.time() + settings.batch_time),
         into="pages",
-        inputs=[part.checksum for part in run.sealed("links").parts],
-        settings=run.settings.fetch.identity(),
+        inputs=[part.checksum for part in links.parts],
+        settings=settings.identity(),
+        weights=[part.facts["longest_queue"] for part in links.parts],
     )
 
 
-def pages(partition: Partition, settings: Fetch) -> Output:
-    """Fetches the links that passed."""
+def pages(partition: Partition, settings: Fetch, until: float) -> Output:
+    """Fetches the links that passed. until: Unix time at which the stage is to end.
+
+    As soon as the process has room for the links, the task leaves its slot in the worker to the next one.
+    """
     links = partition.read("links")
     links = links.filter(pc.equal(links["reason"], OK))
     name = f"part-{partition.number:05d}.warc.gz"
-    make = partial(fetch, links, settings, batch=partition.batch, on_outcome=partition.tick)
     warc = _unfinished(partition) / name
-    try:
-        table, counts = make(warc)
-    except BlockingIOError:  # a worker that the scheduler has lost still has it
-        warc = partition.scratch / name
-        table, counts = make(warc)
+    with shared(settings) as frontier, frontier.admitted(len(links), partition.cancelled):
+        partition.leave_slot()
+        make = partial(
+            fetch,
+            links,
+            settings,
+            batch=partition.batch,
+            on_outcome=partition.tick,
+            until=until,
+            frontier=frontier,
+            cancelled=partition.cancelled,
+        )
+        try:
+            table, counts = make(warc)
+        except BlockingIOError:  # a worker that the scheduler has lost still has it
+            warc = partition.scratch / name
+            table, counts = make(warc)
     # The commit moves this name away; the other stays with its journal, in case the commit is cut off.
     whole = warc.with_name("whole.warc.gz")
     whole.unlink(missing_ok=True)

@@ -102,7 +102,9 @@ def gather(rows: pd.DataFrame, partition: Partition, settings: Links) -> Output:
     table = to_arrow(rows, CANDIDATES)
     known = pc.equal(table["reason"], EARLIER)
     links, counts = merge(table.filter(pc.invert(known)), table.filter(known), settings)
-    return Output(links, {"links": dict(counts)})
+    hosts = links["host"].filter(pc.equal(links["reason"], OK)).value_counts()
+    longest = pc.max(hosts.field("counts")).as_py() or 0
+    return Output(links, {"links": dict(counts)}, facts={"longest_queue": longest})
 
 
 def sift(partition: Partition, settings: Links) -> Output:

@@ -1,149 +1,216 @@
-"""Whose turn it is: hosts in a heap by the time at which they may be asked, visits in a queue for each host.
+"""Whose turn it is: hosts by the time at which they may be asked, and a queue of visits for each host.
 
-One turn is one request, so redirects,
-retries and robots.txt all keep the host's spacing, and no thread ever sleeps for a host, or while its name is
-looked up, as long as another is due.
+One turn is one request, so that redirects, retries and robots.txt all keep the host's spacing, and no thread
+ever sleeps for a host, or while its name is looked up, as long as another is due. Of the hosts that are due,
+the one whose queue will take longest comes first (longest processing time first: Graham, "Bounds on
+multiprocessing timing anomalies", 1969), as it decides when the last request is made.
 """
 
 import heapq
 import itertools
+import math
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 
 from pipeline.fetch.http.resolver import Lookup
 from pipeline.fetch.http.target import Origin
-from pipeline.fetch.politeness.pace import Pace
+from pipeline.fetch.job import Job
+from pipeline.fetch.politeness.pace import TURNS, Pace
 from pipeline.fetch.politeness.robots import Rules
+from pipeline.fetch.politeness.turns import Turns
 from pipeline.fetch.visit import Visit
 from pipeline.settings import Fetch
 
+__all__ = ["Host", "Schedule"]
+
+_FORGOTTEN = 4096  # hosts without a visit whose rules and pace are kept, in case a redirect leads there
+
 
 class Host:
-    """A host's queue and manners. Its fields are the schedule's to change, but for `pace` and `named`."""
+    """A host's queue and pace. Its fields are the schedule's to change, but for `pace` and `resolved`."""
 
-    def __init__(self, name: str, settings: Fetch) -> None:
+    def __init__(self, name: str, pace: Pace) -> None:
         self.name = name
-        self.pace = Pace(name, settings)
+        self.pace = pace
         self.visits: deque[Visit] = deque()
         self.rules: dict[Origin, Rules] = {}
-        self.held: dict[Origin, list[Visit]] = {}  # visits that wait for their robots.txt
-        self.idle = True  # neither in the heap nor in a thread's hands
-        self.ticket = 0  # of its place in the heap, if it is there
-        self.waits = 0.0  # for its name, until then at most
-        self.named = False  # the name was looked up for the turn that comes now
+        self.awaiting_robots: dict[Origin, list[Visit]] = {}
+        self.idle = True  # neither in a heap nor in a thread's hands
+        self.ticket = 0  # of its valid entry in a heap, if it has one
+        self.resolving_until = 0.0  # a look-up of its name is waited for until then at most
+        self.resolved = False  # the name was looked up for the turn that comes now
+
+    @property
+    def urgency(self) -> int:
+        """How long its queue will take, as a power of two, so that equally long ones take turns."""
+        length = len(self.visits) + sum(map(len, self.awaiting_robots.values()))
+        return math.frexp(length * max(self.pace.spacing, 1e-6))[1]
 
 
 class Schedule:
-    """Turns for many threads. Times are of `time.monotonic()`; after `until` every visit comes up at once."""
+    """Turns for many threads. now: the clock, in seconds; turns: the table that hosts take them from."""
 
-    def __init__(self, settings: Fetch, until: float) -> None:
-        self.until = until
+    def __init__(
+        self, settings: Fetch, now: Callable[[], float] = time.monotonic, turns: Turns | None = None
+    ) -> None:
         self._settings = settings
+        self._now = now
+        self._turns = turns or TURNS
         self._hosts: dict[str, Host] = {}
-        self._heap: list[tuple[float, int, Host]] = []
+        self._without_visits: OrderedDict[str, Host] = OrderedDict()
+        self._waiting: list[tuple[float, int, Host]] = []  # heap by due time
+        self._due: list[tuple[int, int, Host]] = []  # heap by urgency, the most urgent first
         self._ticket = itertools.count(1)
-        self._open = 0  # links without an outcome
         self._leader: int | None = None
-        self._changed = threading.Condition()
+        self._stopped = False
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._starved = threading.Condition(lock)  # threads wait, and no host is due
 
     def add(self, visits: Iterable[Visit]) -> None:
         """Queues links, each at the end of its host's queue."""
         with self._changed:
+            hosts = {}
             for visit in visits:
-                self._open += 1
                 host = self._host(visit.target.host)
                 host.visits.append(visit)
+                hosts[host.name] = host
+            for host in hosts.values():
                 self._wake(host)
 
+    def poll(self) -> tuple[Host, Visit] | float:
+        """The next visit of a host that is due, or else when the next one will be. `release` the host."""
+        with self._changed:
+            now = self._now()
+            while self._waiting and self._waiting[0][0] <= now:
+                _, ticket, host = heapq.heappop(self._waiting)
+                if ticket == host.ticket:
+                    heapq.heappush(self._due, (-host.urgency, ticket, host))
+            while self._due:
+                _, ticket, host = heapq.heappop(self._due)
+                if ticket == host.ticket:
+                    host.ticket = 0
+                    return host, host.visits.popleft()
+            while self._waiting and self._waiting[0][1] != self._waiting[0][2].ticket:
+                heapq.heappop(self._waiting)
+            return self._waiting[0][0] if self._waiting else math.inf
+
     def take(self) -> tuple[Host, Visit] | None:
-        """The next visit, when its host is due; None when every link has its outcome. `release` the host.
+        """Waits for the next visit of a host that is due; None when stopped. `release` the host.
 
         One waiting thread leads: it sleeps until the first host is due, the others until they are called (the
         leader-follower pattern of Java's DelayQueue), so that a due host wakes one thread and not all.
         """
+        me = threading.get_ident()
         with self._changed:
-            while self._open:
-                now = time.monotonic()
-                late = now >= self.until
-                while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
-                    heapq.heappop(self._heap)  # the host has another place by now
-                if self._heap and (late or self._heap[0][0] <= now):
-                    _, _, host = heapq.heappop(self._heap)
-                    host.ticket = 0
-                    if self._heap and self._leader is None:
+            while not self._stopped:
+                turn = self.poll()
+                if isinstance(turn, tuple):
+                    if self._leader is None:
                         self._changed.notify()
-                    return host, host.visits.popleft()
-                me = threading.get_ident()
-                if self._leader not in (None, me) or late:
+                    return turn
+                if self._leader not in (None, me):
                     self._changed.wait()
                     continue
                 self._leader = me
-                due = self._heap[0][0] if self._heap else self.until
-                self._changed.wait(min(due, self.until) - now)
+                self._starved.notify_all()
+                self._changed.wait(None if turn == math.inf else max(turn - self._now(), 0.0))
                 if self._leader == me:
                     self._leader = None
             return None
+
+    def wait_starved(self, seconds: float) -> bool:
+        """Waits until no host is due for a thread that has nothing to do; false after `seconds`."""
+        with self._starved:
+            return self._starved.wait_for(lambda: self._leader is not None and not self._due, seconds)
 
     def release(self, host: Host) -> None:
         """Gives a host back after its turn."""
         with self._changed:
             host.idle = True
             self._wake(host)
+            if host.idle and not host.awaiting_robots:
+                self._without_visits[host.name] = host
+                if len(self._without_visits) > _FORGOTTEN:
+                    del self._hosts[self._without_visits.popitem(last=False)[0]]
 
-    def again(self, visit: Visit) -> None:
+    def requeue(self, visit: Visit) -> None:
         """Puts a visit at the head of the queue of the host that it is for now: a retry or a redirect."""
         with self._changed:
             host = self._host(visit.target.host)
             host.visits.appendleft(visit)
             self._wake(host)
 
-    def wait(self, host: Host, visit: Visit, name: Lookup, seconds: float) -> None:
+    def await_name(self, host: Host, visit: Visit, lookup: Lookup, seconds: float) -> None:
         """Puts a visit back until its host's name is looked up, or to look again after `seconds`."""
         with self._changed:
             host.visits.appendleft(visit)
-            host.waits = time.monotonic() + seconds
-        name.add_done_callback(lambda _: self._named(host))
+            host.resolving_until = self._now() + seconds
+        lookup.add_done_callback(lambda _: self._resolved(host))
 
-    def hold(self, host: Host, visit: Visit) -> None:
-        """Sets a visit aside until the robots.txt of its origin is decided, and queues the visit to that."""
+    def await_robots(self, host: Host, visit: Visit) -> None:
+        """Sets a visit aside until the rules of its origin are known, and queues one to its robots.txt."""
         with self._changed:
-            held = host.held.setdefault(visit.target.origin, [])
-            held.append(visit)
-            if len(held) == 1:
-                host.visits.appendleft(Visit(None, visit.target.robots(), visit.target.origin))
+            waiting = host.awaiting_robots.setdefault(visit.target.origin, [])
+            waiting.append(visit)
+            if len(waiting) == 1:
+                host.visits.appendleft(_robots(visit))
 
-    def decide(self, origin: Origin, rules: Rules) -> None:
+    def set_rules(self, origin: Origin, rules: Rules) -> None:
         """Gives the visits that waited for an origin's robots.txt back to their host, in their order."""
         with self._changed:
             host = self._host(origin[1])
             host.rules[origin] = rules
             host.pace.crawl_delay(rules.crawl_delay)
-            host.visits.extendleft(reversed(host.held.pop(origin, [])))
+            host.visits.extendleft(reversed(host.awaiting_robots.pop(origin, [])))
             self._wake(host)
 
-    def close(self) -> None:
-        """One link has its outcome."""
+    def withdraw(self, job: Job) -> list[Visit]:
+        """Takes a job's visits out of all queues; those to its links are returned."""
         with self._changed:
-            self._open -= 1
-            if not self._open:
-                self._changed.notify_all()
+            links: list[Visit] = []
+            for host in list(self._hosts.values()):
+                mine = [visit for visit in host.visits if visit.job is job]
+                host.visits = deque(visit for visit in host.visits if visit.job is not job)
+                for origin, waiting in list(host.awaiting_robots.items()):
+                    links += [visit for visit in waiting if visit.job is job]
+                    waiting[:] = [visit for visit in waiting if visit.job is not job]
+                    if not waiting:
+                        del host.awaiting_robots[origin]
+                for visit in mine:
+                    if visit.row is None:
+                        self.drop(visit)
+                    else:
+                        links.append(visit)
+                if not host.visits and host.ticket:
+                    host.ticket, host.idle = 0, True
+            return links
+
+    def drop(self, visit: Visit) -> None:
+        """Gives a visit up. That to a robots.txt is made for another job, if one waits for it."""
+        with self._changed:
+            host = self._host(visit.origin[1])
+            if visit.row is None and (waiting := host.awaiting_robots.get(visit.origin)):
+                host.visits.appendleft(_robots(waiting[0]))
+                self._wake(host)
 
     def stop(self) -> None:
         """Lets every thread go, whatever is left."""
         with self._changed:
-            self._open = 0
+            self._stopped = True
             self._changed.notify_all()
 
     def _host(self, name: str) -> Host:
+        self._without_visits.pop(name, None)
         if name not in self._hosts:
-            self._hosts[name] = Host(name, self._settings)
+            self._hosts[name] = Host(name, Pace(name, self._settings, self._now, self._turns))
         return self._hosts[name]
 
-    def _named(self, host: Host) -> None:
+    def _resolved(self, host: Host) -> None:
         with self._changed:
-            host.named, host.waits = True, 0.0
+            host.resolved, host.resolving_until = True, 0.0
             if host.ticket:
                 self._enter(host)
 
@@ -154,8 +221,13 @@ class Schedule:
 
     def _enter(self, host: Host) -> None:
         host.ticket = next(self._ticket)
-        entry = (max(host.pace.due(), host.waits), host.ticket, host)
-        heapq.heappush(self._heap, entry)
-        if self._heap[0] is entry:
+        entry = (max(host.pace.due(), host.resolving_until), host.ticket, host)
+        heapq.heappush(self._waiting, entry)
+        if self._waiting[0] is entry:
             self._leader = None
             self._changed.notify()
+
+
+def _robots(visit: Visit) -> Visit:
+    """The visit to the robots.txt of another visit's origin."""
+    return Visit(visit.job, None, visit.target.robots(), visit.target.origin)

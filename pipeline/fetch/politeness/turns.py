@@ -20,9 +20,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pipeline.errors import blaming
+
+__all__ = ["Limits", "TurnTable", "Turns"]
 
 GRACE = 10.0  # seconds by which a turn may be late before others may come with a smaller spacing
 RESTART = 60.0  # seconds that two reckonings of when the machine was started may differ
@@ -32,22 +34,38 @@ _BUCKETS = 1 << 14
 _HEAD = struct.Struct("=d")  # when the machine was started, in Unix time
 _TABLE = 4096  # where the buckets begin
 _SIZE = _TABLE + _BUCKETS * _BUCKET
-_TURNS = 1 << 62  # beyond the file: the bytes that are locked while a request is on its way
+_LOCKS = 1 << 62  # beyond the file: the bytes that are locked while a request is on its way
 
 
 class Limits(NamedTuple):
-    """How a name is to be asked."""
+    """How often a name may be asked."""
 
-    gap: float  # seconds between two requests
-    limit: int  # requests on their way at a time
+    spacing: float  # seconds between two requests
+    connections: int  # requests on their way at a time
+
+
+class Turns(Protocol):
+    """Who may be asked when. Names are those of hosts and addresses; times, in seconds, are of one clock."""
+
+    def due(self, name: str) -> float:
+        """The next time for a name; in the past if it may be asked now."""
+
+    def claim(self, now: float, wanted: Mapping[str, Limits]) -> str | None:
+        """Takes a turn of each name, or none: returns the first one that has to wait, if any."""
+
+    def release(self, spacings: Mapping[str, float], last_sent: float) -> None:
+        """Gives the turns back; the next is a spacing after `last_sent`."""
+
+    def delay(self, name: str, until: float) -> None:
+        """Not before `until`; never earlier than said before."""
 
 
 class _Slot(NamedTuple):
-    """What stands for a name."""
+    """Where a name is in the table, and the bytes that are locked for its requests."""
 
     key: bytes
-    bucket: int  # its offset in the table
-    turns: int  # offset of the first of a million bytes to lock
+    bucket: int  # offset in the table
+    locks: int  # offset of the first of a million bytes
 
 
 class TurnTable:
@@ -61,7 +79,7 @@ class TurnTable:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._asked: defaultdict[str, set[int]] = defaultdict(set)  # turns that this process has, by name
+        self._in_flight: defaultdict[str, set[int]] = defaultdict(set)  # locks that this process has, by name
 
     def due(self, name: str) -> float:
         """The next time for a host or address; in the past if it may be asked now. Takes no lock."""
@@ -70,7 +88,7 @@ class TurnTable:
     def claim(self, now: float, wanted: Mapping[str, Limits]) -> str | None:
         """Takes turns of some names, all or none: returns the first one that has to wait, if any.
 
-        `leave` them when the request is over.
+        `release` them when the request is over.
         """
         with self._locked(wanted):
             for name in wanted:
@@ -78,33 +96,33 @@ class TurnTable:
                 if due > now or place < 0:
                     return name
             taken: list[str] = []
-            for name, manners in wanted.items():
-                if not self._start(name, manners.limit):
-                    self._end(taken)
+            for name, limits in wanted.items():
+                if not self._lock_one(name, limits.connections):
+                    self._free(taken)
                     return name
                 taken.append(name)
             for name, (own, _) in wanted.items():
-                place, _, gap, until = self._read(name)  # once more: two new names may share a bucket
-                if own >= gap or until < now:
-                    gap, until = own, now + own + GRACE
-                self._write(name, place, now + gap, gap, until)
+                place, _, spacing, until = self._read(name)  # once more: two new names may share a bucket
+                if own >= spacing or until < now:
+                    spacing, until = own, now + own + GRACE
+                self._write(name, place, now + spacing, spacing, until)
         return None
 
-    def leave(self, gaps: Mapping[str, float], touched: float) -> None:
-        """Gives turns back. touched: when the names last heard from us; the next turn is a gap later."""
-        with self._locked(gaps):
-            for name, gap in gaps.items():
+    def release(self, spacings: Mapping[str, float], last_sent: float) -> None:
+        """Gives turns back. last_sent: when we last sent something; the next turn is a spacing later."""
+        with self._locked(spacings):
+            for name, spacing in spacings.items():
                 place, due, known, until = self._read(name)
-                if gap > known:
-                    known, until = gap, touched + gap + GRACE
-                self._write(name, place, max(due, touched + known), known, until)
-            self._end(gaps)
+                if spacing > known:
+                    known, until = spacing, last_sent + spacing + GRACE
+                self._write(name, place, max(due, last_sent + known), known, until)
+            self._free(spacings)
 
     def delay(self, name: str, until: float) -> None:
         """Not before `until`; never earlier than said before."""
         with self._locked([name]):
-            place, due, gap, kept = self._read(name)
-            self._write(name, place, max(due, until), gap, kept)
+            place, due, spacing, kept = self._read(name)
+            self._write(name, place, max(due, until), spacing, kept)
 
     def _read(self, name: str) -> tuple[int, float, float, float]:
         """Where a name's entry is, or may be put, its next turn, its spacing, and until when that is kept.
@@ -123,23 +141,23 @@ class TurnTable:
     def _write(self, name: str, place: int, *times: float) -> None:
         _ENTRY.pack_into(self._table, abs(place), _slot(name).key, *times)
 
-    def _start(self, name: str, limit: int) -> bool:
+    def _lock_one(self, name: str, limit: int) -> bool:
         """Takes one of the `limit` bytes that stand for requests on their way to a name."""
-        turns, first = self._asked[name], _slot(name).turns
+        taken, first = self._in_flight[name], _slot(name).locks
         for number in range(limit):
-            if number not in turns:
+            if number not in taken:
                 with contextlib.suppress(BlockingIOError, PermissionError):  # another process has it
                     fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, first + number)
-                    turns.add(number)
+                    taken.add(number)
                     return True
         return False
 
-    def _end(self, names: Iterable[str]) -> None:
+    def _free(self, names: Iterable[str]) -> None:
         for name in names:
-            number = self._asked[name].pop()
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _slot(name).turns + number)
-            if not self._asked[name]:
-                del self._asked[name]
+            number = self._in_flight[name].pop()
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _slot(name).locks + number)
+            if not self._in_flight[name]:
+                del self._in_flight[name]
 
     @contextlib.contextmanager
     def _locked(self, names: Iterable[str]) -> Iterator[None]:
@@ -179,4 +197,4 @@ class TurnTable:
 def _slot(name: str) -> _Slot:
     key = hashlib.blake2b(name.encode(), digest_size=8).digest()
     bucket = _TABLE + int.from_bytes(key[:2]) % _BUCKETS * _BUCKET
-    return _Slot(key, bucket, _TURNS + (int.from_bytes(key[:5]) << 20))
+    return _Slot(key, bucket, _LOCKS + (int.from_bytes(key[:5]) << 20))

@@ -190,7 +190,7 @@ def test_an_address_has_few_connections_at_a_time(tmp_path: Path, clock: TurnTab
         rows = crawl([f"http://{name}:{server.port}/a" for name in names], options, tmp_path)
     assert {row["reason"] for row in rows} == {"ok"}
     assert 2 <= most <= 3
-    assert not clock._asked
+    assert not clock._in_flight
 
 
 def test_worker_processes_keep_the_spacing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ def test_turns_are_taken_together_and_never_too_early(clock: TurnTable) -> None:
     assert clock.claim(10.5, {"a": one}) == "a"  # too early
     assert clock.due("a") == 11.0
     assert clock.claim(11.0, {"a": one}) == "a"  # the request before is on its way
-    clock.leave({"a": 1.0}, 10.2)
+    clock.release({"a": 1.0}, 10.2)
     assert clock.due("a") == 11.2
     clock.delay("a", 11.1)  # earlier than known: ignored
     assert clock.claim(11.1, {"c": one, "a": one}) == "a"
@@ -36,7 +36,7 @@ def test_turns_are_taken_together_and_never_too_early(clock: TurnTable) -> None:
 def test_as_many_at_a_time_as_the_limit_says(clock: TurnTable) -> None:
     three = {"a": Limits(0.0, 3)}
     assert [clock.claim(float(n), three) for n in range(4)] == [None, None, None, "a"]
-    clock.leave({"a": 0.0}, 0.0)
+    clock.release({"a": 0.0}, 0.0)
     assert clock.claim(5.0, three) is None
 
 
@@ -46,7 +46,7 @@ def test_the_spacing_of_others_is_kept_while_they_ask(tmp_path: Path) -> None:
     assert quick.claim(104.9, {"a": Limits(1.0, 9)}) == "a"
     assert quick.claim(105.0, {"a": Limits(1.0, 9)}) is None
     assert quick.due("a") == 110.0
-    quick.leave({"a": 1.0}, 105.5)
+    quick.release({"a": 1.0}, 105.5)
     assert quick.due("a") == 110.5
     late = 110.5 + module.GRACE
     assert quick.claim(late, {"a": Limits(1.0, 9)}) is None
@@ -99,7 +99,7 @@ def ask(path: Path, log: Path, seed: int, seconds: float) -> None:
                 time.sleep(0.002 * (n % 7))
                 end = time.monotonic()
                 file.write(json.dumps([host, start, end]) + "\n")
-                clock.leave({host: GAP, "address": 0.0}, end)
+                clock.release({host: GAP, "address": 0.0}, end)
 
 
 def test_processes_agree_and_the_killed_give_back_what_they_had(tmp_path: Path) -> None:
