@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,9 +38,11 @@ import zstandard
 
 from pipeline.fetch.frontier import Room
 from pipeline.fetch.http.target import Target
-from pipeline.fetch.politeness.robots import ALLOW_ALL
-from pipeline.fetch.politeness.schedule import Schedule
+from pipeline.fetch.outcome import Failure
+from pipeline.fetch.politeness.robots import Rules
+from pipeline.fetch.politeness.schedule import Host, Schedule
 from pipeline.fetch.politeness.turns import Limits
+from pipeline.fetch.threads import MAX_SLOW, SLOW
 from pipeline.fetch.visit import Visit
 from pipeline.settings import Fetch
 
@@ -90,87 +92,137 @@ _NOTHING: set[str] = set()
 
 
 class Worker:
-    """A process with its threads: its schedule, and when its core is free."""
+    """A process: its schedule, the threads that have nothing to do, and when its core is free."""
 
     def __init__(self, settings: Fetch, now: Any) -> None:
         self.schedule = Schedule(settings, now, VirtualTurns())
         self.room = Room(settings.open_links)
         self.idle = settings.threads
+        self.slow = 0
         self.core_free = 0.0
+        self.wakes = math.inf  # when the next host comes due
         self.open_links = 0
         self.most_open = 0
 
 
-def simulate(
-    counts: Sequence[int], settings: Fetch, *, workers: int, rows: int, latency: float, cpu: float
-) -> dict[str, float]:
-    """Runs a batch in virtual time; returns seconds and links, by name. counts: links of each host."""
-    clock = [0.0]
-    partitions: list[list[tuple[str, int]]] = [[] for _ in range(max(1, math.ceil(sum(counts) / rows)))]
-    where = random.Random(0)
-    for n, count in enumerate(counts):
-        partitions[where.randrange(len(partitions))].append((f"h{n}.example", count))
-    queue = collections.deque(
-        sorted((p for p in partitions if p), key=lambda p: -max(count for _, count in p))
-    )
-    crew = [Worker(settings, lambda: clock[0]) for _ in range(workers)]
-    events: list[tuple[float, int, int, Any]] = []  # time, order, worker, what ends: (host, visit) or None
-    order = itertools.count()
-    done = 0
-    last = 0.0
+class Batch:
+    """A fetch stage in virtual time. dead, drips: shares of hosts that never answer, or never end a page."""
 
-    def dispatch(number: int) -> None:
-        worker = crew[number]
+    def __init__(
+        self,
+        counts: Sequence[int],
+        settings: Fetch,
+        *,
+        workers: int,
+        rows: int,
+        latency: float,
+        cpu: float,
+        dead: float = 0.0,
+        drips: float = 0.0,
+    ) -> None:
+        self.now = self.last = 0.0
+        self.fetched = 0
+        self.settings, self.latency, self.cpu = settings, latency, cpu
+        chance = random.Random(0)
+        partitions: list[list[tuple[str, int]]] = [[] for _ in range(max(1, math.ceil(sum(counts) / rows)))]
+        for n, count in enumerate(counts):
+            share = chance.random()
+            kind = "dead" if share < dead else "drip" if share < dead + drips else "host"
+            partitions[chance.randrange(len(partitions))].append((f"{kind}{n}.example", count))
+        filled = [partition for partition in partitions if partition]
+        self.queue = collections.deque(sorted(filled, key=lambda p: -max(count for _, count in p)))
+        self.workers = [Worker(settings, lambda: self.now) for _ in range(workers)]
+        self.order = itertools.count()
+        self.events: list[tuple[float, int, Worker, Callable[[], None]]] = []
+
+    def run(self) -> None:
+        """Until the last link has its outcome, or the batch's time is over."""
+        for worker in self.workers:
+            self.dispatch(worker)
+        while self.events and self.events[0][0] < self.settings.batch_time:
+            self.now, _, worker, happens = heapq.heappop(self.events)
+            happens()
+            self.dispatch(worker)
+
+    def at(self, when: float, worker: Worker, happens: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (when, next(self.order), worker, happens))
+
+    def dispatch(self, worker: Worker) -> None:
+        """Gives every idle thread something to do, as long as there is something."""
         while worker.idle:
             turn = worker.schedule.poll()
-            if not isinstance(turn, tuple):
-                if queue and worker.room.enter(
-                    sum(c for _, c in queue[0]), starved=True
-                ):  # as `Frontier.admitted`
-                    job = VirtualJob(queue.popleft())
-                    worker.open_links += job.links
-                    worker.most_open = max(worker.most_open, worker.open_links)
-                    worker.schedule.add(job.visits())
-                    continue
-                if turn < math.inf:
-                    heapq.heappush(events, (turn, next(order), number, None))
+            if isinstance(turn, tuple):
+                self.take(worker, *turn)
+            elif not self.admit(worker):
+                if turn < worker.wakes:
+                    worker.wakes = turn
+                    self.at(turn, worker, lambda: self.wake(worker))
                 return
-            host, visit = turn
-            if visit.row is not None and visit.target.origin not in host.rules:
-                worker.schedule.await_robots(host, visit)
-                worker.schedule.release(host)
-                continue
-            now = clock[0]
-            host.pace.claim(now, None)
-            worker.idle -= 1
-            worker.core_free = max(worker.core_free, now) + cpu
-            heapq.heappush(events, (worker.core_free + latency, next(order), number, turn))
 
-    for number in range(workers):
-        dispatch(number)
-    woken = [0.0] * workers
-    while events and events[0][0] < settings.batch_time:
-        clock[0], _, number, ended = heapq.heappop(events)
-        worker = crew[number]
-        if ended is not None:
-            host, visit = ended
-            worker.idle += 1
-            last = clock[0]
-            if visit.row is None:
-                worker.schedule.set_rules(visit.origin, ALLOW_ALL)
-            else:
-                done += 1
-                visit.job.left -= 1
-                if not visit.job.left:
-                    worker.room.leave(visit.job.links)
-                    worker.open_links -= visit.job.links
+    def wake(self, worker: Worker) -> None:
+        worker.wakes = math.inf
+
+    def admit(self, worker: Worker) -> bool:
+        """As `Frontier.admitted`, for a worker with nothing to do."""
+        if not self.queue or not worker.room.enter(sum(c for _, c in self.queue[0]), starved=True):
+            return False
+        job = VirtualJob(self.queue.popleft())
+        worker.open_links += job.links
+        worker.most_open = max(worker.most_open, worker.open_links)
+        worker.schedule.add(job.visits())
+        return True
+
+    def take(self, worker: Worker, host: Host, visit: Visit) -> None:
+        """As `Crawler.advance`."""
+        rules = host.rules.get(visit.target.origin)
+        if visit.row is not None and (host.pace.failing or (rules and rules.blocked)):
+            self.end(worker, visit)
             worker.schedule.release(host)
-        elif woken[number] == clock[0]:
-            continue
+        elif visit.row is not None and rules is None:
+            worker.schedule.await_robots(host, visit)
+            worker.schedule.release(host)
         else:
-            woken[number] = clock[0]
-        dispatch(number)
-    return {"seconds": last, "fetched": done, "open": max(worker.most_open for worker in crew)}
+            host.pace.claim(self.now, None)
+            worker.idle -= 1
+            worker.core_free = max(worker.core_free, self.now) + self.cpu
+            seconds = self.latency
+            if host.name.startswith("dead"):
+                seconds = self.settings.robots_timeout
+            elif host.name.startswith("drip") and visit.row is not None:
+                seconds = self.settings.deadline
+            self.at(worker.core_free + seconds, worker, lambda: self.answer(worker, host, visit, seconds))
+            if seconds > SLOW:
+                self.at(self.now + SLOW, worker, lambda: self.replace(worker))
+
+    def replace(self, worker: Worker) -> None:
+        """As `Threads.start`: another thread for one that waits."""
+        if worker.slow < MAX_SLOW:
+            worker.slow += 1
+            worker.idle += 1
+
+    def answer(self, worker: Worker, host: Host, visit: Visit, seconds: float) -> None:
+        self.last = self.now
+        if seconds > SLOW and worker.slow:
+            worker.slow -= 1
+        else:
+            worker.idle += 1
+        if visit.row is None:
+            failure = Failure("timeout", "") if seconds > self.latency else None
+            worker.schedule.set_rules(visit.origin, Rules(blocked=failure))
+        elif seconds > self.latency:
+            host.pace.failures += 1
+            self.end(worker, visit)
+        else:
+            self.end(worker, visit)
+        worker.schedule.release(host)
+
+    def end(self, worker: Worker, visit: Visit) -> None:
+        self.fetched += 1
+        job: Any = visit.job
+        job.left -= 1
+        if not job.left:
+            worker.room.leave(job.links)
+            worker.open_links -= job.links
 
 
 def host_counts(domains: Path, links: int) -> list[int]:
@@ -204,26 +256,30 @@ def simulated(arguments: argparse.Namespace) -> None:
     working = requests * arguments.cpu / arguments.workers
     bound = max(polite, waiting, working)
     started = time.process_time()
-    found = simulate(
+    batch = Batch(
         counts,
         settings,
         workers=arguments.workers,
         rows=arguments.rows,
         latency=arguments.latency,
         cpu=arguments.cpu,
+        dead=arguments.dead,
+        drips=arguments.drips,
     )
+    batch.run()
+    most_open = max(worker.most_open for worker in batch.workers)
     unavoidable = sum(max(count - fits, 0) for count in counts)
     print(f"{total:,} links of {len(counts):,} hosts, longest {max(counts):,}; {arguments.workers} workers")
     print(
         f"bound {bound / 3600:.2f} h (politeness {polite / 3600:.2f}, latency {waiting / 3600:.2f}, "
         f"cores {working / 3600:.2f})"
     )
-    deferred = total - int(found["fetched"])
+    deferred = total - batch.fetched
     print(
-        f"simulated {found['seconds'] / 3600:.2f} h, {found['seconds'] / bound:.3f} x the bound; deferred "
+        f"simulated {batch.last / 3600:.2f} h, {batch.last / bound:.3f} x the bound; deferred "
         f"{deferred:,} links, {unavoidable:,} of them in any order: {arguments.batch_time:.0f} h by host"
     )
-    print(f"at most {found['open']:,} links open in a worker; it took {time.process_time() - started:.0f} s")
+    print(f"at most {most_open:,} links open in a worker; it took {time.process_time() - started:.0f} s")
 
 
 # ---- a crawl over loopback
@@ -384,6 +440,8 @@ def main() -> None:
     virtual.add_argument("--rows", type=int, default=2000)
     virtual.add_argument("--latency", type=float, default=0.5)
     virtual.add_argument("--cpu", type=float, default=0.0015)
+    virtual.add_argument("--dead", type=float, default=0.0)
+    virtual.add_argument("--drips", type=float, default=0.0)
     virtual.add_argument("--batch-time", type=float, default=6.0, help="hours")
     virtual.set_defaults(run=simulated)
     real = commands.add_parser("crawl")

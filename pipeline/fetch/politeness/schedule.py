@@ -29,7 +29,7 @@ _FORGOTTEN = 4096  # hosts without a visit whose rules and pace are kept, in cas
 
 
 class Host:
-    """A host's queue and pace. Its fields are the schedule's to change, but for `pace` and `resolved`."""
+    """A host's queue and pace. `pace` and `resolved` are the crawler's to change."""
 
     def __init__(self, name: str, pace: Pace) -> None:
         self.name = name
@@ -43,10 +43,10 @@ class Host:
         self.resolved = False  # the name was looked up for the turn that comes now
 
     @property
-    def urgency(self) -> int:
-        """How long its queue will take, as a power of two, so that equally long ones take turns."""
+    def remaining(self) -> float:
+        """Seconds that its queue will take at its spacing."""
         length = len(self.visits) + sum(map(len, self.awaiting_robots.values()))
-        return math.frexp(length * max(self.pace.spacing, 1e-6))[1]
+        return length * self.pace.spacing
 
 
 class Schedule:
@@ -61,7 +61,7 @@ class Schedule:
         self._hosts: dict[str, Host] = {}
         self._without_visits: OrderedDict[str, Host] = OrderedDict()
         self._waiting: list[tuple[float, int, Host]] = []  # heap by due time
-        self._due: list[tuple[int, int, Host]] = []  # heap by urgency, the most urgent first
+        self._due: list[tuple[float, int, Host]] = []  # heap by what remains, the longest first
         self._ticket = itertools.count(1)
         self._leader: int | None = None
         self._stopped = False
@@ -87,7 +87,7 @@ class Schedule:
             while self._waiting and self._waiting[0][0] <= now:
                 _, ticket, host = heapq.heappop(self._waiting)
                 if ticket == host.ticket:
-                    heapq.heappush(self._due, (-host.urgency, ticket, host))
+                    heapq.heappush(self._due, (-host.remaining, ticket, host))
             while self._due:
                 _, ticket, host = heapq.heappop(self._due)
                 if ticket == host.ticket:
