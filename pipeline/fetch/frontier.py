@@ -100,16 +100,24 @@ class Frontier:
         self._threads.start()
         self._schedule.add(visits)
         try:
-            while not job.wait(min(_LOOK, max(job.until - time.monotonic(), 0.01))):
-                self._threads.start()
-                if cancelled():
-                    raise Cancelled
-                if job.over:
-                    for visit in self._schedule.withdraw(job):
-                        self._crawler.fail(visit, Failure("deferred", "the time of the batch is over"))
-        finally:
+            self._wait(job, cancelled)
+        except BaseException:
             self._schedule.withdraw(job)
+            raise
+        finally:
             job.close()
+
+    def _wait(self, job: Job, cancelled: Callable[[], bool]) -> None:
+        """Until every link has its outcome; those that are left when the time is over are deferred."""
+        withdrawn = False
+        while not job.wait(_LOOK if withdrawn else min(_LOOK, max(job.until - time.monotonic(), 0.0))):
+            self._threads.start()
+            if cancelled():
+                raise Cancelled
+            if job.over and not withdrawn:
+                withdrawn = True
+                for visit in self._schedule.withdraw(job):
+                    self._crawler.fail(visit, Failure("deferred", "the time of the batch is over"))
         if job.error:
             raise job.error
 
