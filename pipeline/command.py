@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, one_line
 
 
 def execute(main: Callable[[], None]) -> None:
@@ -13,7 +13,7 @@ def execute(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command continues where it stopped", file=sys.stderr)

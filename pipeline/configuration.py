@@ -13,7 +13,7 @@ import dask.config
 import yaml
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, as_user_error
 from pipeline.settings import Settings
 
 KEY = "pipeline"
@@ -29,11 +29,9 @@ def load(config: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
     if config is not None and not config.is_file():
         raise UserError(f"{config}: no such file (--config)")
     paths = [*map(str, dask.config.paths), *([str(config)] if config else [])]
-    try:
+    with as_user_error(str(config or "Dask configuration"), ValueError):
         collected = dask.config.collect(paths=paths)
         dask.config.update(dask.config.config, dask.config.collect(paths=[str(DEFAULTS), *paths]))
-    except ValueError as error:
-        raise UserError(f"{config or 'Dask configuration'}: {' '.join(str(error).split())}") from error
     values = collected.get(KEY) or {}
     if not isinstance(values, dict):
         raise UserError(f"'{KEY}' must be a mapping of settings, found {values!r}")

@@ -1,17 +1,32 @@
-"""Errors that are the user's to mend: one clear line, exit code 2, no traceback (see `pipeline.command`)."""
+"""Errors that the user can mend: one clear line, exit code 2, no traceback (see `pipeline.command`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+__all__ = ["UserError", "as_user_error", "one_line"]
 
 
 class UserError(Exception):
     """What is wrong, where, and how to mend it, in one line."""
 
 
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks; the name of its type if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
-    """Turns what a file, or the address of one, can raise into a UserError that begins with `what`."""
+def as_user_error(
+    what: str, errors: type[Exception] | tuple[type[Exception], ...] = (ValueError, OSError, ImportError)
+) -> Iterator[None]:
+    """Turns `errors` raised in the block into a UserError: `what`, a colon, the message of the error.
+
+    errors: by default those that a local file or a wrong value raises. Give `Exception` around calls to
+    fsspec, whose filesystems raise exceptions of the libraries behind them. A UserError passes unchanged.
+    """
     try:
         yield
-    except (ValueError, OSError, ImportError) as error:
-        raise UserError(f"{what}: {error}") from error
+    except UserError:
+        raise
+    except errors as error:
+        raise UserError(f"{what}: {one_line(error)}") from error

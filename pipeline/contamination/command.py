@@ -10,7 +10,7 @@ from pipeline import command, configuration
 from pipeline.contamination import render, test_sets
 from pipeline.contamination.examine import examine
 from pipeline.corpus.files import Corpus
-from pipeline.errors import UserError, blaming
+from pipeline.errors import UserError, as_user_error
 from pipeline.settings import Benchmark
 
 __all__ = ["main"]
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _write(url: str, text: str) -> None:
     with (
-        blaming(f"--output: cannot write {url}"),
+        as_user_error(f"--output: cannot write {url}"),
         fsspec.open(url, "w", encoding="utf-8", auto_mkdir=True) as file,
     ):
         file.write(text)

@@ -6,7 +6,7 @@ from dedup.ngrams.benchmarks import Benchmark
 from dedup.ngrams.hashing import NGrams
 from dedup.ngrams.overlap import BenchmarkIndex
 from pipeline.contamination import test_sets
-from pipeline.errors import blaming
+from pipeline.errors import as_user_error
 from pipeline.settings import Overlap
 from shards import tokenizer
 
@@ -17,7 +17,7 @@ def ngrams(settings: Overlap) -> NGrams:
     """The kind of n-grams that the settings ask for. Raises UserError if the tokenizer cannot be loaded."""
     if settings.unit == "words":
         return NGrams("words", settings.n)
-    with blaming("overlap.unit"):
+    with as_user_error("overlap.unit"):
         encoder = tokenizer.load()
     return NGrams("tokens", settings.n, encoder.encode_batch, encoder.checksum)
 
@@ -30,5 +30,5 @@ def build(
     given: the setting or options that named them, for errors. Raises UserError if one cannot be read, has no
     text, or has the name of another.
     """
-    with blaming(given):
+    with as_user_error(given):
         return BenchmarkIndex.build(test_sets.read(settings, others), ngrams(settings))

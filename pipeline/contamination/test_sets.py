@@ -11,7 +11,7 @@ from dedup.files import READERS, uncompressed
 from dedup.ngrams import benchmarks
 from dedup.ngrams.benchmarks import Benchmark
 from dedup.ngrams.overlap import BenchmarkIndex
-from pipeline.errors import UserError, blaming
+from pipeline.errors import UserError, as_user_error
 from pipeline.settings import Overlap
 
 __all__ = ["expand", "read", "samples", "train_splits"]
@@ -25,13 +25,11 @@ def expand(path: str) -> list[tuple[str, str | None]]:
     The name of a file in a directory is its path below it, without compression suffix; that of a single file
     is None. Raises UserError if there is nothing.
     """
-    try:
+    with as_user_error(path, Exception):
         fs, inner = fsspec.core.url_to_fs(path)
         if fs.isfile(inner):
             return [(path, None)]
         files = fs.find(inner) if fs.isdir(inner) else None
-    except Exception as error:  # each filesystem raises errors of its own library
-        raise UserError(f"{path}: {error}") from error
     if files is None:
         raise UserError(f"{path}: no such file")
     root = PurePosixPath(inner)
@@ -70,7 +68,7 @@ def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | N
 
     Raises UserError if one cannot be read.
     """
-    with blaming("overlap.benchmarks: train"):
+    with as_user_error("overlap.benchmarks: train"):
         return [
             benchmarks.read(b.train, fields=entry.fields, stream=entry.stream) if b.train else None
             for b, entry in zip(settings.benchmarks, index.entries, strict=True)
@@ -79,5 +77,5 @@ def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | N
 
 def samples(paths: Sequence[str]) -> list[Benchmark]:
     """The texts that a model has made: a test set for each file. Raises UserError."""
-    with blaming("--samples"):
+    with as_user_error("--samples"):
         return [benchmarks.read(path, stream=False) for path in paths]

@@ -18,7 +18,7 @@ from pipeline.contamination import bloom_filter
 from pipeline.contamination.scan import COLUMNS, Totals, scan_documents
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
-from pipeline.errors import UserError, blaming
+from pipeline.errors import UserError, as_user_error
 from shards import placement
 
 __all__ = ["heldout_texts", "in_documents", "in_files", "in_filters"]
@@ -32,7 +32,7 @@ def in_files(index: BenchmarkIndex, paths: Sequence[str]) -> NDArray[np.bool_]:
     Reads a few megabytes at a time. Raises UserError for a file that cannot be read.
     """
     seen = np.zeros(len(index.hashes), np.bool_)
-    with blaming("--train"):
+    with as_user_error("--train"):
         for path in paths:
             for texts in benchmarks.batches(path, index.ngrams.n):
                 seen |= index.scan(index.ngrams.grams(texts)).seen

@@ -22,7 +22,7 @@ from typing import Any
 import fsspec
 import fsspec.implementations.local
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, as_user_error
 
 FORMAT = 1
 
@@ -45,10 +45,8 @@ class Corpus:
 
     @cached_property
     def _located(self) -> tuple[Any, str]:
-        try:
+        with as_user_error(self.url):
             located: tuple[Any, str] = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise UserError(f"{self.url}: {error}") from error
         return located
 
     def __getstate__(self) -> dict[str, str]:
@@ -82,10 +80,8 @@ class Corpus:
         if corpus._record() is None:
             if corpus.exists("") and corpus.names(""):
                 raise UserError(f"{url}: not a corpus and not empty; choose another --corpus")
-            try:
+            with as_user_error(f"{url}: cannot write the corpus", Exception):
                 corpus.write_json("corpus.json", {"format": FORMAT, "id": uuid.uuid4().hex})
-            except Exception as error:  # each filesystem raises errors of its own library
-                raise UserError(f"{url}: cannot write the corpus: {_brief(error)}") from error
         return cls.open(url)
 
     @property
@@ -94,12 +90,11 @@ class Corpus:
         return str((self._record() or {}).get("id"))
 
     def _record(self) -> dict[str, Any] | None:
-        try:
+        with (
+            as_user_error(f"{self.url}: cannot read the corpus", Exception),
+            as_user_error(f"{self.url}: corpus.json is damaged", json.JSONDecodeError),
+        ):
             return self.read_json("corpus.json")
-        except json.JSONDecodeError as error:
-            raise UserError(f"{self.url}: corpus.json is damaged: {error}") from error
-        except Exception as error:  # each filesystem raises errors of its own library
-            raise UserError(f"{self.url}: cannot read the corpus: {_brief(error)}") from error
 
     def path(self, name: str) -> str:
         """The path on the filesystem of a name in the corpus."""
@@ -191,7 +186,3 @@ class Corpus:
     def committed(self) -> list[str]:
         """Names of the committed batches, oldest first."""
         return [name for name, record in self.batches().items() if record.get("state") == "committed"]
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

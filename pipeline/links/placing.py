@@ -1,13 +1,23 @@
-"""Which partition a host belongs to."""
+"""Which partition of `links`, and of all tables made from them, a host belongs to."""
 
+import pyarrow as pa
 import xxhash
 
 from pipeline.links import urls
 
+__all__ = ["partition_of", "partitions_of"]
+
 
 def partition_of(host: str, partitions: int) -> int:
-    """The partition of links, and of all tables made from them, that holds a host and the rest of its site.
+    """The partition, of so many, that holds a host and the other hosts of its site.
 
-    "www." and the bare host are one web server as a rule: politeness wants them in one place.
+    "www." and the bare host are one web server as a rule: politeness wants them in one partition.
     """
     return xxhash.xxh64_intdigest(urls.site(host).encode()) % partitions
+
+
+def partitions_of(hosts: pa.ChunkedArray, partitions: int) -> pa.Array:
+    """`partition_of` each host, as int64."""
+    distinct = hosts.combine_chunks().dictionary_encode()
+    numbers = [partition_of(host, partitions) for host in distinct.dictionary.to_pylist()]
+    return pa.array(numbers, pa.int64()).take(distinct.indices)

@@ -1,6 +1,9 @@
-"""A batch whose pages come from WARC files (`--pages`): captures listed, placed beside their links, copied.
+"""The stage `fetch` where pages come from WARC files (`--pages`), not from the network.
 
-Without other sources the captures are the submissions, too: everything in the files is a link, as on a list.
+Before `submissions`, `capture` writes `captures`: what HTTP responses are in the files. Then `run` reads it
+and `links`, and writes `located` (the captures in the partitions of their links) and `pages` with its WARC
+files. Without other sources the captures are the submissions too: everything in the files is a link, as on a
+list.
 """
 
 from collections import Counter
@@ -13,17 +16,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.batch.stage import Output, Partition, Run, frame, map_partitions, place, to_arrow, write
+from pipeline.batch.frames import PARTITION, read_frame, shuffle, to_arrow, write_frame
+from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK, SUBMISSIONS
-from pipeline.errors import UserError
+from pipeline.errors import UserError, as_user_error
 from pipeline.fetch.archives import captures as archive
-from pipeline.links.placing import partition_of
+from pipeline.links.placing import partitions_of
 from pipeline.settings import Fetch, fingerprint
+
+__all__ = ["SCHEME", "capture", "check", "copy_captures", "list_captures", "paths", "run", "submissions"]
 
 SCHEME = "warc:"
 ROWS = 50_000  # captures in a row group
-PLACED = archive.CAPTURES.append(pa.field("place", pa.int64()))
+COLUMNS = archive.CAPTURES.append(PARTITION)
+ORDER = [("link_id", "ascending"), ("path", "ascending"), ("offset", "ascending")]
 
 
 def paths(run: Run) -> list[str]:
@@ -33,31 +40,29 @@ def paths(run: Run) -> list[str]:
 
 
 def check(path: str) -> None:
-    """Raises UserError unless there is an HTTP response in a file."""
+    """Raises UserError unless the file can be read and has an HTTP response in it."""
     counts: Counter[str] = Counter()
-    try:
+    with as_user_error(f"{path}: cannot be read", Exception):
         if next(archive.captures(path, counts), None) is not None:
             return
-    except Exception as error:  # each filesystem raises errors of its own library
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     what = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
     raise UserError(f"{path}: not one HTTP response in it ({what or 'no WARC records'})")
 
 
 def capture(run: Run, digests: Sequence[str]) -> None:
-    """Makes `captures`: a partition for each file."""
+    """Makes `captures`: a partition for each WARC file of the batch. digests: identify the files."""
     map_partitions(
         run,
         "captures",
-        partial(listed, paths=paths(run)),
+        partial(list_captures, paths=paths(run)),
         into="captures",
         inputs=list(digests),
         settings=None,
     )
 
 
-def listed(partition: Partition, paths: list[str]) -> Output:
-    """The captures of a file. Holds ROWS of them."""
+def list_captures(partition: Partition, paths: list[str]) -> Output:
+    """The captures of one file; holds ROWS of them."""
     counts: Counter[str] = Counter()
     target = partition.scratch / "captures.parquet"
     found = archive.captures(paths[partition.number].removeprefix(SCHEME), counts)
@@ -70,15 +75,15 @@ def listed(partition: Partition, paths: list[str]) -> Output:
 def submissions(
     partition: Partition, number: int, counts: Counter[str], *, alone: bool, writer: pq.ParquetWriter
 ) -> None:
-    """The captures of file `number` as submissions if they come alone; else they are only counted."""
-    seal = Table(partition.corpus, "captures", partition.batch).sealed()
-    if seal is None:
-        raise RuntimeError("captures come before submissions")
-    counts.update(seal.parts[number].counts["captures"])
+    """Writes the captures of file `number` as submissions, or only counts them.
+
+    alone: whether the batch has no other sources; only then are captures submissions. counts: is added to.
+    """
+    table = Table(partition.corpus, "captures", partition.batch)
+    counts.update(table.complete().parts[number].counts["captures"])
     if not alone:
         counts["capture"] += counts.pop(OK, 0)
         return
-    table = Table(partition.corpus, "captures", partition.batch)
     for captures in table.stream(number):
         size = captures.num_rows
         known = {
@@ -93,7 +98,7 @@ def submissions(
 
 
 def run(run: Run) -> None:
-    """Makes `pages` and its WARC files from the captures of the links."""
+    """Makes `located`, then `pages` and its WARC files from the captures of the links."""
     links = run.sealed("links")
     captures = run.sealed("captures")
     settings = run.settings.fetch
@@ -103,13 +108,13 @@ def run(run: Run) -> None:
         for number, part in enumerate(captures.parts)
         for group in range(part.row_groups)
     ]
-    rows = frame(partial(placed, partitions=count), pieces, PLACED)
+    rows = read_frame(partial(_read, partitions=count), pieces, COLUMNS)
     key = fingerprint(["located", count, [part.checksum for part in captures.parts]])
-    located = write(run, "located", place(rows, "place", count), gather, into="located", key=key)
+    located = write_frame(run, "located", shuffle(rows, count), _sorted, into="located", key=key)
     map_partitions(
         run,
         "fetch",
-        partial(pages, settings=settings),
+        partial(copy_captures, settings=settings),
         into="pages",
         inputs=[
             [link.checksum, found.checksum] for link, found in zip(links.parts, located.parts, strict=True)
@@ -118,25 +123,19 @@ def run(run: Run) -> None:
     )
 
 
-def placed(piece: tuple[Table, int, int], partitions: int) -> pa.Table:
-    """A row group of captures with the partition that its host's links are in."""
+def _read(piece: tuple[Table, int, int], partitions: int) -> pa.Table:
+    """A row group of `captures`, with the partition that the links of their host are in."""
     table, number, group = piece
     rows = table.read(number, row_group=group)
-    hosts = rows["host"].combine_chunks().dictionary_encode()
-    numbers = [partition_of(host, partitions) for host in hosts.dictionary.to_pylist()]
-    return rows.append_column("place", pa.array(numbers, pa.int64()).take(hosts.indices))
+    return rows.append_column(PARTITION, partitions_of(rows["host"], partitions))
 
 
-def gather(rows: pd.DataFrame, partition: Partition) -> Output:
-    """A partition of captures, sorted."""
-    table = to_arrow(rows, archive.CAPTURES)
-    return Output(
-        table.sort_by([("link_id", "ascending"), ("path", "ascending"), ("offset", "ascending")]), {}
-    )
+def _sorted(rows: pd.DataFrame, partition: Partition) -> Output:
+    return Output(to_arrow(rows, archive.CAPTURES).sort_by(ORDER), {})
 
 
-def pages(partition: Partition, settings: Fetch) -> Output:
-    """Copies the captures of the links that passed."""
+def copy_captures(partition: Partition, settings: Fetch) -> Output:
+    """A partition of `pages`: the captures of the links that passed, copied into one WARC file."""
     links = partition.read("links")
     links = links.filter(pc.equal(links["reason"], OK))
     warc = partition.scratch / f"part-{partition.number:05d}.warc.gz"

@@ -1,7 +1,9 @@
-"""From submissions to links: one row a canonical URL, with all its submissions, its karma and its outcome.
+"""The stage `links`: submissions to one row for each canonical URL, with its submissions, karma and outcome.
 
-Two pure steps around a shuffle by site: `links.candidates` of any part of the submissions, `links.merge` of
-all candidates of some sites. Their counts are per submission and add up to the submissions that came in.
+Reads `submissions` and the `pages` of committed batches; writes `candidates` (a row for each submission that
+links to something) and `links`. Two pure steps around a shuffle by site: `links.candidates` of any part of
+the submissions, `links.merge` of all candidates of some sites. Their counts are of submissions, and add up to
+those that came in.
 """
 
 from collections import Counter
@@ -13,32 +15,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.batch.stage import (
-    Output,
-    Partition,
-    Run,
-    frame,
-    map_partitions,
-    partitions_for,
-    place,
-    to_arrow,
-    write,
-)
+from pipeline.batch.frames import PARTITION, partitions_for, read_frame, shuffle, to_arrow, write_frame
+from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK
 from pipeline.links import urls
 from pipeline.links.candidates import CANDIDATES, candidates
 from pipeline.links.merge import merge
-from pipeline.links.placing import partition_of
+from pipeline.links.placing import partitions_of
 from pipeline.settings import Links, fingerprint
 
-EARLIER = "earlier"  # marks, among candidates, the pages that committed batches have fetched
-PLACED = CANDIDATES.append(pa.field("place", pa.int64()))
+__all__ = ["find_candidates", "merge_candidates", "run"]
+
+EARLIER = "earlier"  # the reason that marks, among candidates, the pages that committed batches have fetched
+COLUMNS = CANDIDATES.append(PARTITION)
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A row group of candidates, or a partition of an earlier batch's pages."""
+class _Piece:
+    """A row group of `candidates`, or a partition of the `pages` of an earlier batch."""
 
     table: Table
     number: int
@@ -46,16 +41,16 @@ class Piece:
 
 
 def run(run: Run) -> None:
-    """Makes `candidates` and `links`, sites whole in partitions of about `links.rows` links.
+    """Makes `candidates` and `links`: every site whole in one partition, about `links.rows` links in each.
 
-    Holds in a worker one partition of candidates and of the pages that earlier batches fetched from the same
+    A worker holds one partition of candidates and of the pages that earlier batches fetched from the same
     hosts, about 400 bytes a submission; the shuffle is on the workers' disks.
     """
     settings = run.settings.links
     found = map_partitions(
         run,
         "candidates",
-        partial(sift, settings=settings),
+        partial(find_candidates, settings=settings),
         into="candidates",
         inputs=[part.checksum for part in run.sealed("submissions").parts],
         settings=settings.identity(),
@@ -67,22 +62,22 @@ def run(run: Run) -> None:
         + [[part.checksum for part in seal.parts] for seal in pages.values()]
     )
     pieces = [
-        Piece(run.table("candidates"), number, group)
+        _Piece(run.table("candidates"), number, group)
         for number, part in enumerate(found.parts)
         for group in range(part.row_groups)
     ] + [
-        Piece(run.table("pages", batch), number)
+        _Piece(run.table("pages", batch), number)
         for batch, seal in pages.items()
         for number in range(len(seal.parts))
     ]
     partitions = partitions_for(sum(part.facts["eligible"] for part in found.parts), settings.rows)
-    rows = frame(partial(placed, partitions=partitions), pieces, PLACED)
-    hosts = place(rows, "place", partitions)
-    write(run, "links", hosts, partial(gather, settings=settings), into="links", key=key)
+    rows = read_frame(partial(_read, partitions=partitions), pieces, COLUMNS)
+    sites = shuffle(rows, partitions)
+    write_frame(run, "links", sites, partial(merge_candidates, settings=settings), into="links", key=key)
 
 
-def placed(piece: Piece, partitions: int) -> pa.Table:
-    """The rows of a piece with the number of the partition of links that their host belongs to."""
+def _read(piece: _Piece, partitions: int) -> pa.Table:
+    """The rows of a piece, pages as candidates of reason EARLIER, with the partition of their host."""
     if piece.row_group is None:
         pages = piece.table.read(piece.number, ["doc_id", "url", "reason"])
         pages = pages.filter(pc.equal(pages["reason"], OK))
@@ -92,13 +87,11 @@ def placed(piece: Piece, partitions: int) -> pa.Table:
         rows = pa.table(columns, schema=CANDIDATES)
     else:
         rows = piece.table.read(piece.number, row_group=piece.row_group)
-    hosts = rows["host"].combine_chunks().dictionary_encode()
-    numbers = [partition_of(host, partitions) for host in hosts.dictionary.to_pylist()]
-    return rows.append_column("place", pa.array(numbers, pa.int64()).take(hosts.indices))
+    return rows.append_column(PARTITION, partitions_of(rows["host"], partitions))
 
 
-def gather(rows: pd.DataFrame, partition: Partition, settings: Links) -> Output:
-    """A partition of links from all candidates of its hosts."""
+def merge_candidates(rows: pd.DataFrame, partition: Partition, settings: Links) -> Output:
+    """A partition of `links` from all candidates of its hosts."""
     table = to_arrow(rows, CANDIDATES)
     known = pc.equal(table["reason"], EARLIER)
     links, counts = merge(table.filter(pc.invert(known)), table.filter(known), settings)
@@ -107,8 +100,8 @@ def gather(rows: pd.DataFrame, partition: Partition, settings: Links) -> Output:
     return Output(links, {"links": dict(counts)}, facts={"longest_queue": longest})
 
 
-def sift(partition: Partition, settings: Links) -> Output:
-    """The candidates of a partition of submissions, a row group at a time."""
+def find_candidates(partition: Partition, settings: Links) -> Output:
+    """The candidates of a partition of `submissions`; holds one row group."""
     counts: Counter[str] = Counter()
     eligible = 0
     target = partition.scratch / "candidates.parquet"
@@ -122,7 +115,7 @@ def sift(partition: Partition, settings: Links) -> Output:
 
 
 def _eligible(rows: pa.Table, settings: Links) -> int:
-    """How many rows may become a link: an upper bound that says how many partitions there shall be."""
+    """At most how many rows become links: decides the number of partitions."""
     ok = pc.equal(rows["reason"], OK)
     if settings.karma_rule != "sum":
         ok = pc.and_(ok, pc.fill_null(pc.greater_equal(rows["score"], settings.min_karma), True))

@@ -24,7 +24,7 @@ from dedup.minhash import signatures as minhash
 from dedup.minhash.documents import DOCUMENTS, Batch
 from dedup.minhash.index import Parameters
 from dedup.words import text_hashes
-from pipeline.batch import stage
+from pipeline.batch import frames, stage
 from pipeline.batch.stage import Output, Partition, Run
 from pipeline.corpus.partitions import Seal, Table
 from pipeline.corpus.schemas import DUPLICATES, OK
@@ -99,7 +99,7 @@ def run(run: Run) -> None:
         inputs=[part.checksum for part in run.sealed("documents").parts],
         settings=[_sketching(settings), parameters(settings).banding],
     )
-    with stage.surviving(STAGE):
+    with stage.lost_workers_as_user_error(STAGE):
         duplicates = _decide(run, settings, earlier, signatures)
         _index(run, settings, signatures, duplicates)
 
@@ -116,10 +116,10 @@ def _decide(run: Run, settings: NearDuplicates, earlier: Sequence[str], signatur
         [Batch(_parts(run, batch, settings), _files(run, batch)) for batch in earlier],
         parameters=parameters(settings),
         verify=settings.verify,
-        persist=partial(stage.persist, run, STAGE),
+        persist=partial(frames.persist, run, STAGE),
     )
     converted = partial(convert, batches=[*earlier, run.batch])
-    return stage.write(run, STAGE, decided, converted, into="duplicates", key=key)
+    return frames.write_frame(run, STAGE, decided, converted, into="duplicates", key=key)
 
 
 def _index(run: Run, settings: NearDuplicates, signatures: Seal, duplicates: Seal) -> None:
@@ -133,7 +133,7 @@ def _index(run: Run, settings: NearDuplicates, signatures: Seal, duplicates: Sea
     if run.table("buckets").sealed(key):
         return
     rows = duplicates.counts.get(STAGE, {}).get(OK, 0) * (parameters(settings).banding[0] + 1)
-    reasons = stage.frame(
+    reasons = frames.read_frame(
         partial(_reasons, run.table("duplicates")),
         range(len(duplicates.parts)),
         pa.schema([DUPLICATES.field("reason")]),
@@ -141,11 +141,11 @@ def _index(run: Run, settings: NearDuplicates, signatures: Seal, duplicates: Sea
     buckets = decisions.kept(
         _parts(run, run.batch, settings),
         reasons,
-        stage.partitions_for(rows, ROWS_PER_FILE),
+        frames.partitions_for(rows, ROWS_PER_FILE),
         parameters(settings),
     )
     stored = partial(store, parameters=parameters(settings))
-    stage.write(run, f"{STAGE}: index", buckets, stored, into="buckets", key=key)
+    frames.write_frame(run, f"{STAGE}: index", buckets, stored, into="buckets", key=key)
 
 
 def _parts(run: Run, batch: str, settings: NearDuplicates) -> list[Part]:
@@ -196,7 +196,7 @@ def s_curve(run: Run) -> str:
 def convert(decided: pd.DataFrame, partition: Partition, batches: Sequence[str]) -> Output:
     """A partition of the decisions as it is stored, batches by their names."""
     names = [batches[order] for order in decided["keeper_batch"]]
-    rows = stage.to_arrow(decided.assign(keeper_batch=names), DUPLICATES)
+    rows = frames.to_arrow(decided.assign(keeper_batch=names), DUPLICATES)
     return Output(rows, {STAGE: dict(Counter(rows["reason"].to_pylist()))})
 
 

@@ -1,7 +1,9 @@
 """The stage `shards`: kept documents to token ids, to shards of the training set and the held-out split.
 
-Documents are tokenized partition by partition (`tokens/<batch>`), then each goes to the shard that holds its
-range of the hash space. What a shard holds depends on the documents alone, not on partitions or workers.
+Reads `documents`, `duplicates` and `overlap`; writes `tokens` (the kept documents as token ids), the shards
+with their manifests, and `published` (which document is in which shard). Each document goes to the shard that
+holds its range of the hash space: what is in a shard depends on the documents alone, not on partitions or
+workers.
 """
 
 from collections.abc import Mapping
@@ -13,13 +15,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.batch.frames import PARTITION, read_frame, shuffle, to_arrow, write_frame
 from pipeline.batch.kept import kept
-from pipeline.batch.stage import Output, Partition, Run, frame, map_partitions, place, to_arrow, write
+from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK
-from pipeline.errors import blaming
+from pipeline.errors import as_user_error
 from pipeline.settings import Shards, fingerprint
 from shards import manifest, placement, tokenizer, writer
+
+__all__ = ["check", "run", "tokenize", "write_shard"]
 
 SPLITS = ("train", "heldout")
 TOKENS = pa.schema(
@@ -31,17 +36,17 @@ TOKENS = pa.schema(
         ("heldout", pa.bool_()),
     ]
 )
-PLACED = TOKENS.append(pa.field("place", pa.int64()))
+COLUMNS = TOKENS.append(PARTITION)
 
 
 def check(settings: Shards) -> None:
-    """Raises UserError if the tokenizer cannot be had."""
-    with blaming("shards.tokenizer"):
+    """Raises UserError if the tokenizer cannot be loaded."""
+    with as_user_error("shards.tokenizer"):
         tokenizer.load(settings.tokenizer)
 
 
 def run(run: Run) -> None:
-    """Makes `tokens`, the shards with their manifests, and `published`: which document is in which shard."""
+    """Makes `tokens`, the shards with their manifests, and `published`."""
     settings = run.settings.shards
     tokens = map_partitions(
         run,
@@ -54,10 +59,10 @@ def run(run: Run) -> None:
     totals = {split: sum(part.facts[split] for part in tokens.parts) for split in SPLITS}
     counts = {split: placement.shard_count(totals[split], settings.tokens_per_shard) for split in SPLITS}
     key = fingerprint(["shards", settings.identity(), [part.checksum for part in tokens.parts]])
-    read = partial(placed, table=run.table("tokens"), counts=counts)
-    rows = place(frame(read, range(len(tokens.parts)), PLACED), "place", sum(counts.values()))
-    convert = partial(shard, counts=counts, settings=settings)
-    seal = write(run, "shards", rows, convert, into="published", key=key)
+    read = partial(_read, table=run.table("tokens"), counts=counts)
+    rows = shuffle(read_frame(read, range(len(tokens.parts)), COLUMNS), sum(counts.values()))
+    convert = partial(write_shard, counts=counts, settings=settings)
+    seal = write_frame(run, "shards", rows, convert, into="published", key=key)
     files = [(part.facts["split"], manifest.ShardFile(**part.facts["file"])) for part in seal.parts]
     encoder = tokenizer.load(settings.tokenizer)
     token_format = manifest.TokenFormat(
@@ -77,7 +82,7 @@ def run(run: Run) -> None:
 
 
 def tokenize(partition: Partition, settings: Shards) -> Output:
-    """The kept documents of a partition as token ids, each with its split."""
+    """A partition of `tokens`: the kept documents as token ids, each with its split."""
     encoder = tokenizer.load(settings.tokenizer)
     rows = kept(partition, ["doc_id", "url", "text"])
     tokens = writer.tokenize(rows["text"], encoder)
@@ -95,18 +100,18 @@ def tokenize(partition: Partition, settings: Shards) -> Output:
     return Output(pa.table(columns, schema=TOKENS), {}, facts=facts)
 
 
-def placed(number: int, table: Table, counts: Mapping[str, int]) -> pa.Table:
+def _read(number: int, table: Table, counts: Mapping[str, int]) -> pa.Table:
     """A partition of `tokens`, every document with the number of its shard: those of `train` come first."""
     rows = table.read(number)
     train, heldout = (placement.shard_of(rows["doc_id"], counts[split]) for split in SPLITS)
     numbers = np.where(rows["heldout"].to_numpy(), counts["train"] + heldout, train)
-    return rows.append_column("place", pa.array(numbers, pa.int64()))
+    return rows.append_column(PARTITION, pa.array(numbers, pa.int64()))
 
 
-def shard(
+def write_shard(
     documents: pd.DataFrame, partition: Partition, counts: Mapping[str, int], settings: Shards
 ) -> Output:
-    """Writes one shard, and says which documents are in it."""
+    """Writes one shard, and returns the rows of `published` for its documents."""
     index = partition.number
     split, index = ("train", index) if index < counts["train"] else ("heldout", index - counts["train"])
     path = partition.scratch / placement.file_name(split, index, counts[split])

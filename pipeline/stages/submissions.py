@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.schemas import SUBMISSIONS
-from pipeline.errors import UserError
+from pipeline.errors import as_user_error
 from pipeline.settings import Settings, Submissions
 from pipeline.stages import archives as archive_stage
 from pipeline.submissions import deferred, reddit
@@ -32,14 +32,14 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
     else:
         for _ in read(path, rows=1, counts=Counter()):
             break
-    try:
-        with fsspec.open(path.removeprefix(archive_stage.SCHEME), "rb") as file:
-            head = file.read(EDGE)
-            size = file.seek(0, 2)
-            file.seek(max(0, size - EDGE))
-            digest = hashlib.blake2b(head + file.read(), digest_size=16).hexdigest()
-    except Exception as error:  # each filesystem raises errors of its own library
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    with (
+        as_user_error(f"{path}: cannot be read", Exception),
+        fsspec.open(path.removeprefix(archive_stage.SCHEME), "rb") as file,
+    ):
+        head = file.read(EDGE)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - EDGE))
+        digest = hashlib.blake2b(head + file.read(), digest_size=16).hexdigest()
     return {"path": path, "bytes": size, "digest": digest}
 
 

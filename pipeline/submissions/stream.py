@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import fsspec
 import zstandard
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, as_user_error
 
 READ = 1 << 20  # bytes per read of the file
 FEED = 1024  # compressed bytes a step: bounds what it can expand to, 32 MB at zstd's utmost 1 : 32,000
@@ -47,16 +47,14 @@ ERRORS = (zstandard.ZstdError, zlib.error, lzma.LZMAError, OSError, EOFError, Va
 
 def open_file(path: str) -> Any:
     """Opens a file for reading bytes. Raises UserError if that cannot be done."""
-    try:
-        fs, name = fsspec.core.url_to_fs(path)
-        return fs.open(name, "rb")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path}: is a directory; name the files in it") from error
-    except Exception as error:  # each filesystem raises errors of its own library
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: cannot be opened: {reason}") from error
+    with as_user_error(f"{path}: cannot be opened", Exception):
+        try:
+            fs, name = fsspec.core.url_to_fs(path)
+            return fs.open(name, "rb")
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file") from error
+        except IsADirectoryError as error:
+            raise UserError(f"{path}: is a directory; name the files in it") from error
 
 
 def chunks(file: Any, counts: Counter[str]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, as_user_error
 from pipeline.submissions.records import Row, parse
 
 ORIGIN = "list"
@@ -108,10 +108,8 @@ def parquet(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[R
 
     Raises UserError if it cannot be read or has no column of URLs.
     """
-    try:
+    with as_user_error(f"{path}: not a readable Parquet file", (pa.ArrowException, OSError)):
         source = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
     names = source.schema_arrow.names
     header = columns(names)
     if "url" not in header:

@@ -22,7 +22,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pipeline.errors import blaming
+from pipeline.errors import as_user_error
 
 __all__ = ["Limits", "TurnTable", "Turns"]
 
@@ -176,7 +176,7 @@ class TurnTable:
     def _file(self) -> int:
         """The open file, which must stay open: to close it would give up every lock of this process."""
         path = self._path or Path(tempfile.gettempdir()) / f"webtext-politeness-1-{os.getuid()}"
-        with blaming(f"the table of hosts, which may lie elsewhere by TMPDIR: {path}"):
+        with as_user_error(f"the table of hosts, which may lie elsewhere by TMPDIR: {path}"):
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             if os.fstat(file).st_uid != os.getuid():
                 raise PermissionError("it belongs to another user")

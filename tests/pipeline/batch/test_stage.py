@@ -1,4 +1,4 @@
-"""Stages on a real Dask cluster of processes: mapping, placing, sealing, resuming."""
+"""Stages on a real Dask cluster of processes: mapping, shuffling, sealing, resuming."""
 
 import os
 from functools import partial
@@ -10,24 +10,15 @@ import pytest
 from dask import dataframe as dd
 from distributed import Client, Scheduler
 
+from pipeline.batch.frames import PARTITION, persist, read_frame, shuffle, to_arrow, write_frame
 from pipeline.batch.progress import Progress
-from pipeline.batch.stage import (
-    Output,
-    Partition,
-    Run,
-    frame,
-    map_partitions,
-    persist,
-    place,
-    to_arrow,
-    write,
-)
+from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Manifest, Table
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 
-SCHEMA = pa.schema([("n", pa.int64()), ("to", pa.int64())])
+SCHEMA = pa.schema([("n", pa.int64()), PARTITION])
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def run(client: Client, tmp_path: Path) -> Run:
 def numbers(partition: Partition, marks: Path) -> Output:
     (marks / f"{partition.number}").write_text(str(len(list(marks.iterdir()))))
     values = [partition.number * 10 + i for i in range(10)]
-    table = pa.table({"n": values, "to": [value % 3 for value in values]}, schema=SCHEMA)
+    table = pa.table({"n": values, "partition": [value % 3 for value in values]}, schema=SCHEMA)
     extra = partition.scratch / "x.txt"
     extra.write_text("x")
     return Output(table, {"numbers": {"ok": 10}}, {f"numbers/b/extra/{partition.number}.txt": extra})
@@ -46,7 +37,7 @@ def numbers(partition: Partition, marks: Path) -> Output:
 
 def keep(pandas, partition: Partition) -> Output:
     table = to_arrow(pandas, SCHEMA).sort_by("n")
-    assert set(table["to"].to_pylist()) <= {partition.number}
+    assert set(table["partition"].to_pylist()) <= {partition.number}
     return Output(table, {"moved": {"ok": len(table)}})
 
 
@@ -96,15 +87,15 @@ def test_the_seal_removes_what_earlier_attempts_left(run: Run, tmp_path: Path) -
     assert len(list((directory / "_manifests").iterdir())) == 3
 
 
-def test_rows_are_placed_by_partition_number(run: Run, tmp_path: Path) -> None:
+def test_rows_move_to_the_partition_they_name(run: Run, tmp_path: Path) -> None:
     map_partitions(
         run, "numbers", partial(numbers, marks=tmp_path), into="numbers", inputs=[1, 2, 3, 4], settings=1
     )
-    rows = frame(read, [(run.table("numbers"), number) for number in range(4)], SCHEMA)
-    seal = write(run, "moved", place(rows, "to", 5), keep, into="moved", key="k")
+    rows = read_frame(read, [(run.table("numbers"), number) for number in range(4)], SCHEMA)
+    seal = write_frame(run, "moved", shuffle(rows, 5), keep, into="moved", key="k")
     assert [part.rows for part in seal.parts] == [14, 13, 13, 0, 0]
     assert sorted(run.table("moved").read(1)["n"].to_pylist()) == [n for n in range(40) if n % 3 == 1]
-    assert write(run, "moved", place(rows, "to", 5), keep, into="moved", key="k") == seal
+    assert write_frame(run, "moved", shuffle(rows, 5), keep, into="moved", key="k") == seal
 
 
 def test_an_error_in_a_task_ends_the_stage(run: Run) -> None:
