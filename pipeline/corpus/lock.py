@@ -31,7 +31,7 @@ FILE = "running.json"
 
 
 @contextmanager
-def alone(corpus: Corpus) -> Iterator[None]:
+def exclusive(corpus: Corpus) -> Iterator[None]:
     """Keeps other runs out of a corpus. Raises UserError if one is in it.
 
     Should the lease be lost, which takes a process that stood still for minutes, the process ends by SIGTERM.

@@ -1,4 +1,7 @@
-"""The stages `extract`, `language` and `quality`, one after the other over a partition of pages."""
+"""The stages `extract`, `language` and `quality`: reads `pages` and their WARC files, writes `documents`.
+
+The three run one after the other over each partition, so that no text is stored twice.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +26,7 @@ from pipeline.language.detect import identify
 from pipeline.quality.rules import apply_rules
 from pipeline.settings import Extract, Language, Quality
 
-__all__ = ["Body", "documents", "languages", "run", "stored"]
+__all__ = ["Body", "documents", "languages", "make_documents", "run", "stored"]
 
 LANGUAGES = "languages"  # among the facts of a partition: its LanguageSummary
 
@@ -37,14 +40,14 @@ def run(run: Run) -> None:
     map_partitions(
         run,
         "extract",
-        partial(work, sections=sections),
+        partial(make_documents, sections=sections),
         into="documents",
         inputs=[part.checksum for part in run.sealed("pages").parts],
         settings=[section.identity() for section in sections],
     )
 
 
-def work(partition: Partition, sections: tuple[Extract, Language, Quality]) -> Output:
+def make_documents(partition: Partition, sections: tuple[Extract, Language, Quality]) -> Output:
     """Makes the documents of a partition from its pages that were fetched."""
     pages = partition.read("pages")
     pages = pages.filter(pc.equal(pages["reason"], OK))

@@ -1,4 +1,8 @@
-"""The stage `fetch`: the links of a partition, whole hosts, to pages and one WARC file."""
+"""The stage `fetch`: reads `links`, writes `pages` and, for each partition, one WARC file.
+
+A partition of links has all links of its hosts, so that one task keeps the spacing of a host's requests.
+Where pages come from WARC files instead of the network, `archives` does the work.
+"""
 
 import shutil
 import sys
@@ -16,9 +20,11 @@ from pipeline.fetch.frontier import shared
 from pipeline.settings import Fetch
 from pipeline.stages import archives
 
+__all__ = ["fetch_pages", "run"]
+
 
 def run(run: Run) -> None:
-    """Makes `pages` and the WARC files beside it, the partition with the longest queue of a host first."""
+    """Makes `pages` and its WARC files; the partition with the longest queue of one host starts first."""
     if archives.paths(run):
         archives.run(run)
         return
@@ -29,7 +35,7 @@ def run(run: Run) -> None:
     map_partitions(
         run,
         "fetch",
-        partial(pages, settings=settings, until=time.time() + settings.batch_time),
+        partial(fetch_pages, settings=settings, until=time.time() + settings.batch_time),
         into="pages",
         inputs=[part.checksum for part in links.parts],
         settings=settings.identity(),
@@ -37,8 +43,8 @@ def run(run: Run) -> None:
     )
 
 
-def pages(partition: Partition, settings: Fetch, until: float) -> Output:
-    """Fetches the links that passed. until: Unix time at which the stage is to end.
+def fetch_pages(partition: Partition, settings: Fetch, until: float) -> Output:
+    """A partition of `pages`: fetches the links that passed. until: Unix time at which the stage is to end.
 
     As soon as the process has room for the links, the task leaves its slot in the worker to the next one.
     """
@@ -48,7 +54,7 @@ def pages(partition: Partition, settings: Fetch, until: float) -> Output:
     warc = _unfinished(partition) / name
     with shared(settings) as frontier, frontier.admitted(len(links), partition.cancelled):
         partition.leave_slot()
-        make = partial(
+        fetch_to = partial(
             fetch,
             links,
             settings,
@@ -59,10 +65,10 @@ def pages(partition: Partition, settings: Fetch, until: float) -> Output:
             cancelled=partition.cancelled,
         )
         try:
-            table, counts = make(warc)
-        except BlockingIOError:  # a worker that the scheduler has lost still has it
+            table, counts = fetch_to(warc)
+        except BlockingIOError:  # a worker that the scheduler has given up still writes it
             warc = partition.scratch / name
-            table, counts = make(warc)
+            table, counts = fetch_to(warc)
     # The commit moves this name away; the other stays with its journal, in case the commit is cut off.
     whole = warc.with_name("whole.warc.gz")
     whole.unlink(missing_ok=True)
@@ -71,11 +77,11 @@ def pages(partition: Partition, settings: Fetch, until: float) -> Output:
 
 
 def _unfinished(partition: Partition) -> Path:
-    """Where the fetch of a partition goes on after its process was killed.
+    """The directory of a partition's unfinished WARC file: a fetch that was killed goes on from there.
 
-    In a local corpus it lies among the WARC files, and goes when the table is sealed. For one on an object
-    store it lies on the worker's disk: a partition is continued only on the same machine, and what is left of
-    committed ones goes when the next begins.
+    In a local corpus it is among the WARC files, and is removed when the table is sealed. For a corpus on an
+    object store it is on the worker's disk: a partition is continued only on the same machine, and
+    directories of committed partitions are removed when the next partition begins.
     """
     corpus = partition.corpus
     if corpus.is_local:

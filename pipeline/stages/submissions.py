@@ -1,4 +1,8 @@
-"""The stage `submissions`: every dump or list, and what Reddit gave, to one partition, read as a stream."""
+"""The stage `submissions`: reads the inputs of a batch, writes `submissions`, one partition for each input.
+
+Inputs are dumps and lists of URLs, Reddit's API (by way of the table `reddit_chunks`), WARC files
+(`captures`) and the links that the batch before has deferred.
+"""
 
 import hashlib
 from collections import Counter
@@ -17,11 +21,13 @@ from pipeline.submissions import deferred, reddit
 from pipeline.submissions.reddit_store import Store
 from pipeline.submissions.sources import read
 
+__all__ = ["identify", "read_input", "run"]
+
 EDGE = 64 * 1024  # bytes at each end of a file that tell it from another of the same size
 
 
 def identify(path: str, settings: Settings) -> dict[str, Any]:
-    """What tells a file from others: its path, size, and a hash of its ends, without reading all of it.
+    """What identifies an input: `{"path", "bytes", "digest"}`, the digest from its size and its two ends.
 
     Raises UserError if the file is missing, cannot be read, or has no record, and as `reddit.identify`.
     """
@@ -46,7 +52,7 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
 def run(run: Run) -> None:
     """Makes `submissions`: a partition for each input of the batch, in the order of their digests.
 
-    The links that the last committed batch deferred are one more input.
+    The links that the last committed batch has deferred are one more input.
     """
     inputs = sorted(run.corpus.batches()[run.batch]["inputs"], key=lambda item: str(item["digest"]))
     if waiting := deferred.source(run.corpus):
@@ -63,15 +69,15 @@ def run(run: Run) -> None:
     map_partitions(
         run,
         "submissions",
-        partial(ingest, paths=[item["path"] for item in inputs], rows=run.settings.submissions.rows),
+        partial(read_input, paths=[item["path"] for item in inputs], rows=run.settings.submissions.rows),
         into="submissions",
         inputs=[[item["bytes"], item["digest"]] for item in inputs],
         settings=Submissions.identity(run.settings.submissions),
     )
 
 
-def ingest(partition: Partition, paths: list[str], rows: int) -> Output:
-    """One file as Parquet, a row group for each batch of rows. Holds one batch."""
+def read_input(partition: Partition, paths: list[str], rows: int) -> Output:
+    """A partition of `submissions`: one input, as row groups of `rows` records; holds one row group."""
     counts: Counter[str] = Counter()
     target = partition.scratch / "submissions.parquet"
     with pq.ParquetWriter(target, SUBMISSIONS, compression="zstd") as writer:

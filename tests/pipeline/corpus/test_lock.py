@@ -12,23 +12,23 @@ import pytest
 from pipeline import crawl
 from pipeline.corpus import lock
 from pipeline.corpus.files import Corpus
-from pipeline.corpus.lock import alone
+from pipeline.corpus.lock import exclusive
 from pipeline.errors import UserError
 
 RUN = """
 import sys, time
 from pipeline.corpus.files import Corpus
-from pipeline.corpus.lock import alone
-with alone(Corpus.open(sys.argv[1])):
+from pipeline.corpus.lock import exclusive
+with exclusive(Corpus.open(sys.argv[1])):
     print("in", flush=True)
     time.sleep(60)
 """
 
 
 def test_a_second_run_is_refused_until_the_first_ends(corpus: Corpus) -> None:
-    with alone(corpus), pytest.raises(UserError, match="another run is at work"), alone(corpus):
+    with exclusive(corpus), pytest.raises(UserError, match="another run is at work"), exclusive(corpus):
         pass
-    with alone(corpus):
+    with exclusive(corpus):
         pass
     assert corpus.names("") == ["corpus.json"]
 
@@ -38,7 +38,7 @@ def test_the_command_says_so(tmp_path: Path) -> None:
     listed.write_text("https://a.example/\n")
     corpus = Corpus.create(str(tmp_path / "corpus"))
     arguments = ["--submissions", str(listed), "--corpus", corpus.url, "--set", "fetch.contact=a@example.org"]
-    with alone(corpus), pytest.raises(UserError, match="another run is at work"):
+    with exclusive(corpus), pytest.raises(UserError, match="another run is at work"):
         crawl.main([*arguments, "--set", "cluster.workers=1"])
     assert not corpus.batches()
 
@@ -47,10 +47,10 @@ def test_what_a_killed_run_held_is_free_at_once(corpus: Corpus) -> None:
     with subprocess.Popen([sys.executable, "-c", RUN, corpus.url], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"in\n"
-        with pytest.raises(UserError, match="another run is at work"), alone(corpus):
+        with pytest.raises(UserError, match="another run is at work"), exclusive(corpus):
             pass
         os.kill(process.pid, signal.SIGKILL)
-    with alone(corpus):
+    with exclusive(corpus):
         pass
 
 
@@ -60,11 +60,11 @@ def test_a_lease_of_another_machine_lapses(corpus: Corpus) -> None:
     corpus.write_json(lock.FILE, {**other, "renewed": time.time() - 30})
     with (
         pytest.raises(UserError, match=r"process 7 on elsewhere\.example.*until \d\d:\d\d:\d\d UTC"),
-        alone(corpus),
+        exclusive(corpus),
     ):
         pass
     corpus.write_json(lock.FILE, {**other, "renewed": time.time() - lock.LEASE - 1})
-    with alone(corpus):
+    with exclusive(corpus):
         pass
 
 
