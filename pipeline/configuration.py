@@ -16,32 +16,64 @@ from pydantic import ValidationError
 from pipeline.errors import UserError, as_user_error
 from pipeline.settings import Settings
 
+__all__ = ["DEFAULTS", "KEY", "load", "origins"]
+
 KEY = "pipeline"
 DEFAULTS = Path(__file__).with_name("dask_config.yaml")
 
 
 def load(config: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """Reads the settings and puts the rest of the files (Dask's own keys) into force.
+    """Reads the settings, and puts the other keys of the files, Dask's own, into force.
 
     config: a Dask configuration file. overrides: `key=value` strings, keys dotted, values YAML.
     Raises UserError for a missing or unreadable file, an unknown key, or a value of the wrong type.
     """
-    if config is not None and not config.is_file():
-        raise UserError(f"{config}: no such file (--config)")
-    paths = [*map(str, dask.config.paths), *([str(config)] if config else [])]
+    paths = _paths(config)
     with as_user_error(str(config or "Dask configuration"), ValueError):
         collected = dask.config.collect(paths=paths)
         dask.config.update(dask.config.config, dask.config.collect(paths=[str(DEFAULTS), *paths]))
-    values = collected.get(KEY) or {}
-    if not isinstance(values, dict):
-        raise UserError(f"'{KEY}' must be a mapping of settings, found {values!r}")
-    values = {name: section for name, section in values.items() if section is not None}
+    values = _sections(collected)
     for override in overrides:
         _set(values, override)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise UserError(_explain(error)) from error
+
+
+def origins(config: Path | None = None, overrides: Sequence[str] = ()) -> dict[str, str]:
+    """Where each setting that is not left at its default was set last: `{"links.min_karma": "--set", …}`.
+
+    Other values: the path of a file, `environment: DASK_PIPELINE__LINKS__MIN_KARMA`. The arguments are those
+    of `load`, which says what is wrong with them.
+    """
+    found: dict[str, str] = {}
+    for path, values in dask.config.collect_yaml(_paths(config), return_paths=True):
+        found |= dict.fromkeys(_names(_sections(values)), str(path))
+    for name in _names(_sections(dask.config.collect_env())):
+        found[name] = "environment: " + f"DASK_{KEY}__{name.replace('.', '__')}".upper()
+    given: dict[str, Any] = {}
+    for override in overrides:
+        _set(given, override)
+    return found | dict.fromkeys(_names(given), "--set")
+
+
+def _names(sections: dict[str, Any]) -> list[str]:
+    return [f"{section}.{name}" for section, fields in sections.items() for name in fields]
+
+
+def _paths(config: Path | None) -> list[str]:
+    if config is not None and not config.is_file():
+        raise UserError(f"{config}: no such file (--config)")
+    return [*map(str, dask.config.paths), *([str(config)] if config else [])]
+
+
+def _sections(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The groups of settings in a Dask configuration that have anything in them."""
+    values = configuration.get(KEY) or {}
+    if not isinstance(values, dict):
+        raise UserError(f"'{KEY}' must be a mapping of settings, found {values!r}")
+    return {name: section for name, section in values.items() if section is not None}
 
 
 def _set(values: dict[str, Any], override: str) -> None:

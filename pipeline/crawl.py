@@ -1,4 +1,4 @@
-"""`python -m pipeline.crawl`: from submissions to shards, the whole chain, one batch."""
+"""`webtext crawl` (`python -m pipeline.crawl`): one batch through all stages, from submissions to shards."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from pipeline.errors import UserError
 from pipeline.settings import Settings
 
 DESCRIPTION = """\
-Builds one batch of a WebText-style corpus: links from Reddit submissions that cleared a karma threshold,
-fetched, extracted, cleaned, de-duplicated, checked against benchmarks, tokenized. An interrupted batch is
-continued by the same command; a committed one is left as it is.
+Builds one batch of a WebText-style corpus: fetches the links of Reddit submissions that cleared a karma
+threshold, extracts, cleans and de-duplicates their text, checks it against benchmarks, and tokenizes it.
+The same command continues an interrupted batch, and leaves a committed one as it is.
 """
 EPILOG = """\
 examples:
-  python -m pipeline.crawl --demo
-  python -m pipeline.crawl --submissions RS_2017-12.zst --corpus corpus/ --set fetch.contact=you@example.org
-  python -m pipeline.crawl --submissions s3://dumps/RS_2017-12.zst --corpus s3://bucket/corpus \\
+  webtext crawl --demo
+  webtext crawl --submissions RS_2017-12.zst --corpus corpus/ --set fetch.contact=you@example.org
+  webtext crawl --submissions s3://dumps/RS_2017-12.zst --corpus s3://bucket/corpus \\
       --batch 2017-12 --scheduler tcp://10.0.0.1:8786 --config dask_config.yaml
 """
 
@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         "--reddit",
         nargs="+",
         metavar="NAME",
-        help="subreddits to read through Reddit's API, or 'all'; the settings `reddit` say what of them, and "
-        "where the credentials are",
+        help="subreddits to read through Reddit's API, or 'all'; the settings `reddit` say what to read, "
+        "and where the credentials are",
     )
     parser.add_argument(
         "--pages",
@@ -77,17 +77,17 @@ def _parser() -> argparse.ArgumentParser:
         help="WARC files (Common Crawl's too) that pages are taken from, in place of the network; without "
         "--submissions and --reddit, every page in them is a link",
     )
-    parser.add_argument("--corpus", metavar="DIR", help="where the corpus lies or shall lie; any fsspec URL")
+    parser.add_argument("--corpus", metavar="DIR", help="the corpus, made if there is none; any fsspec URL")
     parser.add_argument(
-        "--batch", metavar="NAME", help="name of the batch; by default that of the first file"
+        "--batch", metavar="NAME", help="name of the batch; by default made from that of the first file"
     )
     parser.add_argument(
         "--until",
         metavar="STAGE",
         choices=funnel.STAGES,
-        help="stop after this stage (%(choices)s); without --until the same command goes on from there",
+        help="stop after this stage (%(choices)s); the same command without --until goes on from there",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
     parser.add_argument(
         "--demo",
         action="store_true",

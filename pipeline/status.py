@@ -1,4 +1,4 @@
-"""`python -m pipeline.status`: what a corpus holds, and what became of a URL and why."""
+"""`webtext status` (`python -m pipeline.status`): what a corpus holds, and what became of a URL and why."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,12 @@ from pipeline.links import urls
 from pipeline.links.placing import partition_of
 from pipeline.report import terminal
 
-DESCRIPTION = "Says what a corpus holds: its batches, and the funnel from submissions to shards of each."
+DESCRIPTION = "Shows the batches of a corpus, and for each the funnel from submissions to shards."
 EPILOG = """\
 examples:
-  python -m pipeline.status corpus/
-  python -m pipeline.status corpus/ --json | jq '.funnel[] | select(.stage == "fetch")'
-  python -m pipeline.status corpus/ --url https://example.org/a-page
+  webtext status corpus/
+  webtext status corpus/ --json | jq '.funnel[] | select(.stage == "fetch")'
+  webtext status corpus/ --url https://example.org/a-page
 """
 # stage -> its table, the column of the link's id, and what to show beside the outcome
 HISTORY = {
@@ -45,9 +45,9 @@ HISTORY = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses the command line and prints the answer. Raises UserError."""
     parser = command.parser("status", DESCRIPTION, EPILOG)
-    parser.add_argument("corpus", metavar="CORPUS", help="where the corpus lies; any fsspec URL")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--url", metavar="URL", help="tell what became of this URL, stage by stage")
+    parser.add_argument("corpus", metavar="CORPUS", help="the corpus; any fsspec URL")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--url", metavar="URL", help="show what became of this URL, stage by stage")
     arguments = parser.parse_args(argv)
     corpus = Corpus.open(arguments.corpus)
     console = Console()

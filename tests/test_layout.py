@@ -37,6 +37,8 @@ MAY_IMPORT = {  # of `pipeline`; `dedup` and `shards` stand below
     | {"batch", "command", "contamination", "extraction", "fetch", "language", "links", "quality", "report"}
     | {"submissions", "dedup", "shards"},
     "crawl": STORAGE | {"batch", "command", "configuration", "demo", "stages"},
+    "show_settings": GROUND | {"command", "configuration"},
+    "__main__": {"command", "errors"},  # the subcommands are imported by name
     "dedup": set(),
     "shards": set(),
 }

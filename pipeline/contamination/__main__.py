@@ -1,4 +1,4 @@
-"""`python -m pipeline.contamination`; see `pipeline.contamination.command`."""
+"""`webtext contamination` (`python -m pipeline.contamination`); see `pipeline.contamination.command`."""
 
 from pipeline import command
 from pipeline.contamination.command import main

@@ -25,10 +25,10 @@ EPILOG = """\
 Test sets are JSON lines, JSON, Parquet, CSV, TSV or text files, plain or as .gz, .bz2, .xz or .zst.
 
 examples:
-  python -m pipeline.contamination corpus/ --benchmark lambada_test.jsonl --output report/
-  python -m pipeline.contamination corpus/ --benchmark quiz.jsonl --fields question,answer --evidence
-  python -m pipeline.contamination --train wiki.train.tokens --benchmark wiki.test.tokens
-  python -m pipeline.contamination corpus/ --samples generated.jsonl
+  webtext contamination corpus/ --benchmark lambada_test.jsonl --output report/
+  webtext contamination corpus/ --benchmark quiz.jsonl --fields question,answer --evidence
+  webtext contamination --train wiki.train.tokens --benchmark wiki.test.tokens
+  webtext contamination corpus/ --samples generated.jsonl
 """
 
 
