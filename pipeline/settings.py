@@ -106,7 +106,7 @@ class Fetch(Section):
     """Politeness, bounds and safety of the crawler."""
 
     contact: str | None = pace(None)
-    user_agent: str = pace("webtext-pipeline/0.1 (+{contact})")
+    user_agent: str = pace("webtext-pipeline/0.2 (+{contact})")
     threads: Count = pace(32)
     open_links: Count = pace(200_000)
     deadline: Seconds = pace(30.0)

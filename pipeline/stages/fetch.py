@@ -1,6 +1,6 @@
 """The stage `fetch`: reads `links`, writes `pages` and, for each partition, one WARC file.
 
-A partition of links has all links of its hosts, so that one task keeps the spacing of a host's requests.
+A partition of links has all links of its hosts.
 Where pages come from WARC files instead of the network, `archives` does the work.
 """
 

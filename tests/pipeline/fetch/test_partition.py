@@ -221,7 +221,7 @@ def test_no_cookie_comes_back_and_no_proxy_is_asked(tmp_path: Path, monkeypatch:
         assert [row["reason"] for row in rows] == ["ok", "ok"]
         assert not any("cookie" in request.headers for request in server.log)
         agents = {request.headers["user-agent"] for request in server.log}
-        assert agents == {"webtext-pipeline/0.1 (+tests@example.org)"}
+        assert agents == {"webtext-pipeline/0.2 (+tests@example.org)"}
 
 
 def test_one_connection_serves_a_host(tmp_path: Path) -> None:
