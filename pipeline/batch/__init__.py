@@ -1,1 +1,1 @@
-"""What a stage stands on: partitions and runs on Dask, documents kept so far, the funnel, progress."""
+"""What all stages use: partitions and shuffles on Dask, the cluster, kept documents, the funnel, progress."""

@@ -1,8 +1,8 @@
-"""The Dask cluster of a run: one that is there, or processes on this machine.
+"""The Dask cluster of a run: the one at an address, or processes on this machine.
 
-On Linux the latter are forked from a process that has imported the pipeline (multiprocessing's `forkserver`,
-Python's own choice there from 3.14 on): importing takes more than a second of CPU, once and not for every
-worker, and it can begin before anything else (`prepare`). Elsewhere they are spawned.
+On Linux these processes are forked from one that has imported the pipeline (multiprocessing's `forkserver`,
+Python's default there from 3.14 on): the imports take more than a second of CPU time, once instead of for
+every worker, and can begin before anything else (`prepare`). On other systems they are spawned.
 """
 
 import logging
@@ -20,22 +20,24 @@ from distributed import Client, LocalCluster
 from pipeline import settings
 from pipeline.errors import UserError
 
+__all__ = ["connect", "prepare"]
+
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def prepare(options: settings.Cluster) -> None:
-    """Begins to load what local workers need, in the process that they are forked from."""
+    """Starts the process that local workers are forked from, which then loads what they need."""
     if options.scheduler is None and METHOD == "forkserver":
         multiprocessing.set_forkserver_preload(["pipeline.stages.preload"])
-        os.environ.update(_environment())  # some libraries look at it once, when they are imported
+        os.environ.update(_environment())  # some libraries read it only when they are imported
         forkserver.ensure_running()
 
 
 def _environment() -> dict[str, str]:
-    """What Dask sets for its local workers, threads of libraries above all, but for malloc's threshold.
+    """The variables that Dask sets for its local workers, except malloc's threshold.
 
-    With its 64 kB malloc gives back all larger memory at once, to ask for it again: a quarter more CPU time
-    in our stages.
+    With Dask's 64 kB, malloc returns larger blocks to the system at once and asks for them again: a quarter
+    more CPU time in our stages.
     """
     wanted: dict[str, Any] = dask.config.get("distributed.nanny.pre-spawn-environ")
     return {name: str(value) for name, value in wanted.items() if name != "MALLOC_TRIM_THRESHOLD_"}
@@ -45,10 +47,10 @@ def _environment() -> dict[str, str]:
 def connect(options: settings.Cluster) -> Iterator[Client]:
     """A client of the scheduler at `options.scheduler`, or of a local cluster that is closed at the end.
 
-    Workers have one thread: extraction and hashing are bound by the CPU, and fetching starts its own threads.
-    Raises UserError if the scheduler does not answer.
+    Local workers have one thread: extraction and hashing are bound by the CPU, and fetching starts its own
+    threads. Raises UserError if the scheduler does not answer.
     """
-    logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)  # it warns of every shuffle's beginning
+    logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)  # it warns at the start of every shuffle
     if options.scheduler is None:
         with (
             dask.config.set(

@@ -1,4 +1,4 @@
-"""The funnel: how many rows each stage was given, kept, and dropped for which reason. Nothing disappears."""
+"""The funnel: how many rows each stage passed on, and how many it dropped for which reason."""
 
 from itertools import pairwise
 from typing import TypedDict
@@ -6,6 +6,8 @@ from typing import TypedDict
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Counts, Table, add_counts
 from pipeline.corpus.schemas import OK
+
+__all__ = ["STAGES", "TABLES", "Row", "check", "funnel", "rows"]
 
 STAGES = (
     "submissions",
@@ -18,11 +20,12 @@ STAGES = (
     "overlap",
     "shards",
 )
+# The tables whose counts make the funnel.
 TABLES = ("submissions", "candidates", "links", "pages", "documents", "duplicates", "overlap", "published")
 
 
 class Row(TypedDict):
-    """One line of the funnel; `reason` is `ok` for what goes on to the next stage."""
+    """One line of the funnel; `reason` is `ok` for the rows that the next stage gets."""
 
     batch: str
     stage: str
@@ -31,9 +34,9 @@ class Row(TypedDict):
 
 
 def funnel(corpus: Corpus, batch: str) -> Counts:
-    """Counts by stage and reason of the tables of a batch that are complete, in the order of the chain.
+    """The counts of a batch by stage and reason, in the order of the chain, as far as tables are complete.
 
-    For a committed batch they are those of its record: tables may have been removed since.
+    For a committed batch they come from its record: tables may have been removed since.
     """
     record = corpus.batches().get(batch, {})
     if record.get("state") == "committed":
@@ -45,7 +48,7 @@ def funnel(corpus: Corpus, batch: str) -> Counts:
 
 
 def rows(batch: str, counts: Counts) -> list[Row]:
-    """The funnel as lines: what goes on first, then the reasons by count."""
+    """The funnel as lines: for each stage `ok` first, then the other reasons by falling count."""
     return [
         Row(batch=batch, stage=stage, reason=reason, count=count)
         for stage, reasons in counts.items()
@@ -54,7 +57,7 @@ def rows(batch: str, counts: Counts) -> list[Row]:
 
 
 def check(counts: Counts) -> None:
-    """Raises AssertionError unless every stage accounts for all that the stage before it passed on."""
+    """Raises AssertionError unless every stage accounts for all rows that the one before it passed on."""
     for before, stage in pairwise(counts):
         given, found = counts[before].get(OK, 0), sum(counts[stage].values())
         if given != found:

@@ -1,4 +1,4 @@
-"""The documents of a partition that have passed every stage so far."""
+"""Reads the documents of a partition that no stage has dropped so far."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,14 @@ import pyarrow.compute as pc
 from pipeline.batch.stage import Partition
 from pipeline.corpus.schemas import OK
 
+__all__ = ["kept_documents"]
 
-def kept(partition: Partition, columns: Sequence[str], after: str = "overlap") -> pa.Table:
-    """The documents of a partition that no stage up to the one that made table `after` has dropped.
 
-    `text` is what the overlap policy left of it, once that has been applied.
+def kept_documents(partition: Partition, columns: Sequence[str], after: str = "overlap") -> pa.Table:
+    """The documents of a partition that no stage has dropped, up to the one that made the table `after`.
+
+    columns: of `schemas.DOCUMENTS`. after: `duplicates` or `overlap`; with `overlap`, `text` is what the
+    overlap policy left of it.
     """
     documents = partition.read("documents", [*columns, "reason"])
     documents = documents.filter(pc.equal(documents["reason"], OK))

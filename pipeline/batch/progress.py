@@ -1,7 +1,7 @@
-"""What a user sees of a running batch: a bar with rates, time left and outcomes; one line a stage elsewhere.
+"""Progress of a running batch: a bar with rate, time left and outcomes; without a terminal, a line a stage.
 
-Workers report single rows through Dask's event log (`Ticker`), so that a stage of few and long partitions
-moves too. Without a terminal there is one line when a stage ends.
+Workers report single rows through Dask's event log (`Ticker`), so that the bar also moves during long
+partitions.
 """
 
 import sys
@@ -27,14 +27,16 @@ from rich.progress import Progress as Bars
 from pipeline.corpus.partitions import Counts
 from pipeline.corpus.schemas import OK
 
+__all__ = ["Progress", "StageProgress", "Ticker"]
+
 TOPIC = "pipeline"
 INTERVAL = 0.5  # seconds between two events of a worker process
 
 
 class Ticker:
-    """In a worker: reports single rows of a partition, at most every INTERVAL seconds, from any thread.
+    """Reports single rows of a partition from a worker, every INTERVAL seconds at most, from any thread.
 
-    Made in the thread that Dask runs the task in: others do not know their worker.
+    To be made in the thread that Dask runs the task in: other threads do not know their worker.
     """
 
     def __init__(self, stage: str) -> None:
@@ -45,7 +47,7 @@ class Ticker:
         self.lock = threading.Lock()
 
     def __call__(self, reason: str) -> None:
-        """One more row has this outcome."""
+        """Counts one more row with this outcome."""
         with self.lock:
             self.pending[reason] += 1
             if time.monotonic() - self.sent < INTERVAL:
@@ -57,7 +59,7 @@ class Ticker:
 
 
 class StageProgress:
-    """How far one stage is: partitions, and rows by outcome."""
+    """The progress of one stage: partitions done, and rows by outcome."""
 
     def __init__(self, name: str, bars: Bars, total: int, done: int) -> None:
         self.name = name
@@ -68,19 +70,19 @@ class StageProgress:
         self.task = bars.add_task(name, total=total, completed=done, outcomes="")
 
     def advance(self, counts: Counts) -> None:
-        """One more partition is committed, with these counts; what goes on is that of the last stage."""
+        """Counts one more committed partition; of its `ok` rows, only those of the last stage in `counts`."""
         for stage, reasons in counts.items():
             last = stage == next(reversed(counts))
             self.settled.update({reason: n for reason, n in reasons.items() if last or reason != OK})
         self.bars.update(self.task, advance=1, outcomes=self._outcomes())
 
     def show(self, counts: dict[str, int]) -> None:
-        """Rows that workers reported before their partition is committed."""
+        """Counts rows that a worker has reported before their partition is committed."""
         self.live.update(counts)
         self.bars.update(self.task, outcomes=self._outcomes())
 
     def closing(self, done: str) -> str:
-        """One line for the end of a stage."""
+        """The line that is printed when the stage ends."""
         seconds = time.monotonic() - self.started
         return f"{self.name}: {done} in {seconds:.1f} s  {self._outcomes()}"
 
@@ -92,7 +94,7 @@ class StageProgress:
 
 
 class Progress:
-    """The terminal of a run."""
+    """Shows the progress of a run, one stage at a time, on standard error."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -105,9 +107,9 @@ class Progress:
     def stage(
         self, name: str, *, total: int, done: int = 0, step: str | None = None, unit: str = "partitions"
     ) -> Iterator[StageProgress]:
-        """Shows a stage of `total` partitions (or other units), `done` of which were before, in the block.
+        """Shows a stage of `total` partitions (or other units) during the block, `done` of them done before.
 
-        step: names a part of a stage, which has a bar but no line of its own where there is no terminal.
+        step: names a part of a stage, which gets a bar of its own, but no line where there is no terminal.
         """
         columns = (
             SpinnerColumn(),

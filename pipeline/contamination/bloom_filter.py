@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from dedup.bloom import false_positives
 from dedup.bloom.bloom_filter import BloomFilter
 from dedup.ngrams.hashing import NGrams
-from pipeline.batch.kept import kept
+from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Partition
 from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
@@ -78,7 +78,9 @@ def fill(numbers: Sequence[int], filling: Filling) -> Filled:
     result = BloomFilter(filling.n_blocks, filling.blocks_per_item, filling.ngrams.identity)
     sample = SAMPLED.empty_table()
     for number in numbers:
-        rows = kept(Partition(filling.corpus, filling.batch, number), ["doc_id", "text"], after="overlap")
+        rows = kept_documents(
+            Partition(filling.corpus, filling.batch, number), ["doc_id", "text"], after="overlap"
+        )
         rows = rows.filter(pa.array(~placement.is_heldout(rows["doc_id"], filling.heldout)))
         result.add(filling.ngrams.grams(rows["text"]).hashes)
         sample = _lowest(sample, rows)

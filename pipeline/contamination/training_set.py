@@ -12,7 +12,7 @@ from dedup.ngrams import benchmarks
 from dedup.ngrams.benchmarks import Benchmark
 from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.shares import Share
-from pipeline.batch.kept import kept
+from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Partition
 from pipeline.contamination import bloom_filter
 from pipeline.contamination.scan import COLUMNS, Totals, scan_documents
@@ -80,7 +80,7 @@ def heldout_texts(corpus: Corpus, batches: Sequence[str]) -> Benchmark | None:
     """The first HELDOUT_TEXTS held-out documents of batches as a test set; None if there is none."""
     texts: list[str] = []
     for partition, share in _partitions(corpus, batches):
-        rows = kept(partition, ["doc_id", "text"])
+        rows = kept_documents(partition, ["doc_id", "text"])
         texts += rows["text"].filter(placement.is_heldout(rows["doc_id"], share)).to_pylist()
         if len(texts) >= HELDOUT_TEXTS:
             break
@@ -104,5 +104,5 @@ def _partitions(corpus: Corpus, batches: Sequence[str]) -> Iterator[tuple[Partit
 def _scan(
     partition: Partition, index: BenchmarkIndex, heldout: float
 ) -> tuple[NDArray[np.bool_], pa.Table, Share]:
-    found = scan_documents(kept(partition, COLUMNS), index, heldout)
+    found = scan_documents(kept_documents(partition, COLUMNS), index, heldout)
     return found.scan.seen, found.evidence, found.documents

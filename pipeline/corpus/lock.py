@@ -1,8 +1,9 @@
-"""One run at a time in a corpus: two would number their batches alike, and not see each other's documents.
+"""One run at a time in a corpus: two would number their batches alike, and miss each other's duplicates.
 
-On a local disk the lock is flock(2) on corpus.json, which ends with the process however it ends. On an object
-store it is a file `running.json` that says who runs, is renewed as long as that process lives, and is void
-when it has not been for LEASE seconds, by clocks that are supposed to agree within a minute.
+On a local disk the lock is flock(2) on corpus.json, which the system releases when the process ends. On an
+object store it is a file `running.json` that names the process that runs. That process renews it every
+RENEWAL seconds; it is void when it is older than LEASE seconds, by clocks that are expected to agree within a
+minute.
 """
 
 import fcntl
@@ -23,18 +24,20 @@ import psutil
 from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
 
+__all__ = ["exclusive"]
+
 LEASE = 180.0  # seconds
 RENEWAL = 30.0
-SETTLE = 1.0  # seconds in which another that found no lock either has written its own
+SETTLE = 1.0  # seconds within which another run that found no lock either has written its own
 
 FILE = "running.json"
 
 
 @contextmanager
 def exclusive(corpus: Corpus) -> Iterator[None]:
-    """Keeps other runs out of a corpus. Raises UserError if one is in it.
+    """Keeps other runs out of a corpus while the block runs. Raises UserError if one is in it.
 
-    Should the lease be lost, which takes a process that stood still for minutes, the process ends by SIGTERM.
+    A process that loses its lease, as one that was stopped for minutes, is ended by SIGTERM.
     """
     with _locked(Path(corpus.path("corpus.json"))) if corpus.is_local else _leased(corpus):
         yield
@@ -47,7 +50,7 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"{path.parent}: another run is at work on this corpus; wait for its end"
+                f"{path.parent}: another run is at work on this corpus; wait for it to end"
             ) from None
         yield
 
@@ -68,7 +71,7 @@ def _leased(corpus: Corpus) -> Iterator[None]:
 
     def keep() -> None:
         while not done.wait(RENEWAL):
-            with suppress(Exception):  # the store is out of reach for now; a lease has several renewals
+            with suppress(Exception):  # the store may be out of reach for a renewal or two
                 if not _is_mine(corpus, mine["id"]):
                     print(
                         f"error: {corpus.url}: another run has taken the corpus over",
@@ -91,7 +94,7 @@ def _leased(corpus: Corpus) -> Iterator[None]:
 
 
 def _check(corpus: Corpus) -> None:
-    """Raises UserError if a run other than this process's has the lease."""
+    """Raises UserError if another process has the lease."""
     other = corpus.read_json(FILE)
     if other is None or (other["host"] == socket.gethostname() and not psutil.pid_exists(other["pid"])):
         return
@@ -100,7 +103,7 @@ def _check(corpus: Corpus) -> None:
         until = datetime.fromtimestamp(void, UTC).strftime("%H:%M:%S UTC")
         raise UserError(
             f"{corpus.url}: another run is at work on this corpus (process {other['pid']} "
-            f"on {other['host']}); wait for its end or, if it is dead, until {until}"
+            f"on {other['host']}); wait for it to end or, if it is dead, until {until}"
         )
 
 

@@ -15,7 +15,7 @@ from distributed import KilledWorker
 from dedup.bloom.bloom_filter import VERSION
 from dedup.ngrams.distinct import DistinctCounter
 from dedup.ngrams.hashing import NGrams
-from pipeline.batch.kept import kept
+from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.contamination import bloom_filter, index, render, stored, test_sets
 from pipeline.contamination.assemble import assemble, own_train
@@ -76,7 +76,7 @@ def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str, se
     The table describes the documents before the policy is applied; report and filter describe what it leaves.
     """
     benchmarks = stored.load_index(partition.corpus, partition.batch, checksum, ngrams)
-    rows = kept(partition, COLUMNS, after="duplicates")
+    rows = kept_documents(partition, COLUMNS, after="duplicates")
     before = after = scan_documents(rows, benchmarks, heldout)
     verdict = decontaminate(rows["text"], before.grams, before.scan, benchmarks, settings)
     if settings.policy != "report":

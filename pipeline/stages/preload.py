@@ -1,7 +1,7 @@
-"""What local workers find done: imported once, by the process that they are forked from (`cluster`).
+"""Imported once, by the process that local workers are forked from (`pipeline.batch.cluster`).
 
-Besides the imports this is what each of them would have in memory later: langdetect's tables, GPT-2's
-vocabulary, and the compiled loops, loaded from their cache by a first small text. Workers share it.
+Loads what every worker would load later: the imports of all stages, langdetect's tables, GPT-2's vocabulary,
+and the compiled loops, which a first small text brings from their cache. Workers share that memory.
 """
 
 import contextlib
@@ -19,11 +19,10 @@ from pipeline.stages import chain
 
 __all__ = ["chain"]
 
-TEXT = "A sentence of a few words, enough for every n-gram that anybody asks for."
+TEXT = "A sentence that is long enough for one n-gram of each size that the stages use."
 
 
-def warm() -> None:
-    """Runs what is compiled and fills what is cached. Raises what that raises."""
+def _load() -> None:
     texts = pa.array([TEXT], pa.large_string())
     detect.detect_langs(texts, seed=Settings().language.seed)
     sketch(texts)
@@ -35,5 +34,5 @@ def warm() -> None:
     bloom.contains(hashes)
 
 
-with contextlib.suppress(Exception):  # whatever it is, a stage that needs it says it
-    warm()
+with contextlib.suppress(Exception):  # the stage that needs what could not be loaded will say so
+    _load()

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.batch.frames import PARTITION, read_frame, shuffle, to_arrow, write_frame
-from pipeline.batch.kept import kept
+from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK
@@ -84,7 +84,7 @@ def run(run: Run) -> None:
 def tokenize(partition: Partition, settings: Shards) -> Output:
     """A partition of `tokens`: the kept documents as token ids, each with its split."""
     encoder = tokenizer.load(settings.tokenizer)
-    rows = kept(partition, ["doc_id", "url", "text"])
+    rows = kept_documents(partition, ["doc_id", "url", "text"])
     tokens = writer.tokenize(rows["text"], encoder)
     lengths = pc.divide(pc.binary_length(tokens), encoder.dtype.itemsize)
     heldout = placement.is_heldout(rows["doc_id"], settings.heldout)

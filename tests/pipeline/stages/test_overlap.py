@@ -13,7 +13,7 @@ import pytest
 from distributed import Client
 
 from dedup.bloom.bloom_filter import BloomFilter
-from pipeline.batch.kept import kept
+from pipeline.batch.kept import kept_documents
 from pipeline.batch.progress import Progress
 from pipeline.batch.stage import Partition, Run
 from pipeline.contamination import bloom_filter, index
@@ -157,7 +157,7 @@ def test_policies_take_benchmarks_out_of_the_training_set(
     left: dict[str, str] = {}
     for number in range(3):
         partition = Partition(run.corpus, "b", number, tmp_path, lambda reason: None)
-        rows = kept(partition, ["doc_id", "text"])
+        rows = kept_documents(partition, ["doc_id", "text"])
         left |= dict(zip(rows["doc_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
     untouched = {doc_id: TEXTS[doc_id] for doc_id in TEXTS if doc_id not in (DROPPED, DUPLICATE)}
     hits = report["benchmarks"][0]["corpus"]["occurrences"]["hits"]
