@@ -55,7 +55,7 @@ def script() -> None:
     before the installed packages: a `pipeline/` in it would be taken for ours, and run. PYTHONSAFEPATH keeps
     it out (https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH).
     """
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    os.environ["PYTHONSAFEPATH"] = "1"
     command.execute(main)
 
 
