@@ -1,7 +1,7 @@
-"""Typed settings; `pipeline.configuration` reads them, and dask_config.yaml explains each.
+"""Typed settings and their defaults; `pipeline.configuration` reads them, dask_config.yaml explains each.
 
-A stage's output depends on its own section only; fields marked `PACE` change how fast or how politely it is
-made, not what it is, and are left out of the settings hash that resume compares (`Section.identity`).
+What a stage writes depends on its own section only. Fields made by `pace` change how fast or how politely it
+is made, not what it is: they are left out of the hash that resume compares (`Section.identity`).
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the output, ready for JSON."""
+        """The settings that decide the output, as JSON values."""
         paced = {
             name
             for name, field in type(self).model_fields.items()
@@ -60,7 +60,7 @@ class Submissions(Section):
 
 
 class Reddit(Section):
-    """Reading Reddit's API through PRAW. The credentials are in no dump of the settings, and in no corpus."""
+    """Reading Reddit's API through PRAW. The credentials are left out of dumps, and so of the corpus."""
 
     site: str | None = pace(None)
     client_id: SecretStr | None = Field(default=None, exclude=True)
@@ -82,7 +82,7 @@ class Reddit(Section):
 
     @property
     def open_end(self) -> bool:
-        """Whether the scan goes on as far as there is something mature."""
+        """Whether the scan has no last id, and ends with the newest mature submission."""
         return self.scan is not None and self.scan.endswith("-")
 
 
@@ -98,12 +98,12 @@ class Links(Section):
 
     @cached_property
     def excluded(self) -> frozenset[str]:
-        """`exclude_domains` for look-ups."""
+        """`exclude_domains` as a set, lower-cased, without `*` and dots at their ends."""
         return frozenset(domain.lower().removeprefix("*").strip(".") for domain in self.exclude_domains)
 
 
 class Fetch(Section):
-    """Politeness, bounds and safety of the crawler."""
+    """Fetching pages: politeness, limits and safety."""
 
     contact: str | None = pace(None)
     user_agent: str = pace("webtext-pipeline/0.2 (+{contact})")
@@ -145,7 +145,7 @@ class Extract(Section):
 
 
 class Language(Section):
-    """langdetect on the beginning of the text."""
+    """Language identification by langdetect, on the start of the text."""
 
     keep: list[LanguageCode] = ["en"]
     min_probability: Fraction = 0.8
@@ -154,7 +154,7 @@ class Language(Section):
 
 
 class Quality(Section):
-    """Heuristic cleaning, in this order: each rule is switched off by null (`pipeline.quality.rules`)."""
+    """Heuristic cleaning: rules in the order in which they are tried; null switches one off."""
 
     min_words: Count | None = 50
     max_words: Count | None = 100_000
@@ -185,7 +185,7 @@ class Quality(Section):
 
 
 class NearDuplicates(Section):
-    """Exact copies, and MinHash with banding."""
+    """De-duplication: exact copies, and near-copies by MinHash with banding."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.7
     num_perm: Annotated[int, Field(ge=2)] = 128
@@ -195,7 +195,7 @@ class NearDuplicates(Section):
 
 
 class Benchmark(Section):
-    """A test set: `fields` name the text of a JSONL, Parquet or CSV row; a `stream` is read as one text."""
+    """A test set. fields: of a row, its text. stream: read as one text. train: its own training split."""
 
     path: str
     name: str | None = None
@@ -226,7 +226,7 @@ class Shards(Section):
 
 
 class Settings(Section):
-    """All settings."""
+    """All settings: a section for each subject."""
 
     cluster: Cluster = Cluster()
     submissions: Submissions = Submissions()

@@ -4,8 +4,8 @@
     batches/<batch>.json                     inputs, settings, state; `committed` is written last of all
     <table>/<batch>/…                        see `pipeline.corpus.partitions`
 
-Every path is an fsspec URL. A file is made under another name, or elsewhere, and moved to its place when it
-is whole; on object stores a put is atomic.
+Every path is an fsspec URL. A file is written under another name, or elsewhere, and moved to its place when
+it is complete; on object stores a put is atomic.
 """
 
 import json
@@ -23,6 +23,8 @@ import fsspec
 import fsspec.implementations.local
 
 from pipeline.errors import UserError, as_user_error
+
+__all__ = ["FORMAT", "Corpus"]
 
 FORMAT = 1
 
@@ -59,7 +61,7 @@ class Corpus:
 
     @classmethod
     def open(cls, url: str) -> "Corpus":
-        """An existing corpus. Raises UserError if there is none, or one of another format."""
+        """The corpus at `url`. Raises UserError if there is none, or one of another format."""
         corpus = cls(url)
         record = corpus._record()
         if record is None:
@@ -72,9 +74,9 @@ class Corpus:
 
     @classmethod
     def create(cls, url: str) -> "Corpus":
-        """The corpus at `url`, made if nothing is there.
+        """The corpus at `url`, made if the place is empty.
 
-        Raises UserError if the place cannot be written, or holds something else.
+        Raises UserError if the place cannot be written, or has something else in it.
         """
         corpus = cls(url)
         if corpus._record() is None:
@@ -86,7 +88,7 @@ class Corpus:
 
     @property
     def id(self) -> str:
-        """A random identifier, for citing the corpus."""
+        """A random identifier of the corpus, by which reports name it."""
         return str((self._record() or {}).get("id"))
 
     def _record(self) -> dict[str, Any] | None:
@@ -97,7 +99,7 @@ class Corpus:
             return self.read_json("corpus.json")
 
     def path(self, name: str) -> str:
-        """The path on the filesystem of a name in the corpus."""
+        """The path on the filesystem of a file or directory of the corpus."""
         return f"{self.root}/{name}" if name else self.root
 
     def exists(self, name: str) -> bool:
@@ -166,7 +168,7 @@ class Corpus:
         return local
 
     def remove(self, name: str) -> None:
-        """Removes a file or a directory with all that is in it, and what it leaves empty, if it is there."""
+        """Removes a file, or a directory with all that is in it, and directories that this leaves empty."""
         if not self.exists(name):
             return
         self.fs.rm(self.path(name), recursive=True)

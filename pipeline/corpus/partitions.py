@@ -26,13 +26,15 @@ import pyarrow.parquet as pq
 from pipeline.corpus.files import Corpus
 from pipeline.errors import UserError
 
+__all__ = ["Counts", "Manifest", "Seal", "Table", "add_counts"]
+
 DIRECTORIES = {"pages": "pages/{batch}/index"}  # where a table does not lie in <table>/<batch>
-Counts = dict[str, dict[str, int]]  # stage -> reason -> rows
+Counts = dict[str, dict[str, int]]  # stage -> reason -> rows: the outcomes that make the funnel
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a committed partition is made from and holds."""
+    """What a committed partition was made from, and what is in it."""
 
     key: str  # fingerprint of the stage, its settings and the inputs' checksums
     rows: int
@@ -40,7 +42,7 @@ class Manifest:
     checksum: str  # BLAKE2b-128 of the Parquet file: the identity that the next stage builds on
     counts: Counts
     files: dict[str, int]  # path in the corpus -> bytes
-    facts: dict[str, Any] = field(default_factory=dict)  # what the driver wants to know, ready for JSON
+    facts: dict[str, Any] = field(default_factory=dict)  # JSON values that the driver reads
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -60,7 +62,7 @@ class Seal:
 
 @dataclass(frozen=True)
 class Table:
-    """The partitions of one table of one batch."""
+    """One table of one batch, partition by partition. Cheap to pickle."""
 
     corpus: Corpus
     name: str
@@ -123,7 +125,7 @@ class Table:
                 yield parquet.read_row_group(row_group)
 
     def committed(self, keys: Sequence[str]) -> dict[int, Manifest]:
-        """The partitions committed with the expected key (`keys[number]`) whose files are there."""
+        """The manifests of the partitions committed with `keys[number]` whose files are there."""
         present = set(self.corpus.names(f"{self.directory}/_manifests"))
 
         def check(number: int) -> Manifest | None:
@@ -151,7 +153,7 @@ class Table:
             return False
 
     def seal(self, key: str, parts: Sequence[Manifest]) -> Seal:
-        """Declares the table complete, and removes what earlier attempts left behind."""
+        """Marks the table as complete, and removes the files of earlier attempts."""
         files = {PurePosixPath(name) for part in parts for name in part.files}
         wanted = files.union(*(file.parents for file in files))
         for directory in {PurePosixPath(self.directory)} | {file.parent for file in files}:
