@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+import fsspec
+
 WEED = Path(sys.executable).with_name("weed")
 
 
@@ -36,6 +38,7 @@ def server(directory: Path) -> Iterator[str]:
     }
     try:
         _wait(endpoint, process)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # its instances know an earlier server
         with mock.patch.dict(os.environ, environment):
             yield endpoint
     finally:
