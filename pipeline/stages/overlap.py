@@ -1,8 +1,9 @@
 """The stage `overlap`: which documents have n-grams of benchmarks, and the report on the benchmarks.
 
-All but the wiring is in `pipeline.contamination`. The index of the benchmarks is stored in the corpus, from
-where every worker reads it. The task of a partition scans its documents and stores, beside its rows, what the
-report needs to know of it. Then the Bloom filter of the training documents is filled, and the report written.
+Reads `documents` and `duplicates`; writes `overlap`. All but the wiring is in `pipeline.contamination`. The
+index of the benchmarks is stored in the corpus, from where every worker reads it. The task of a partition
+scans its documents and stores, beside its rows, what the report needs to know of it. Then the Bloom filter of
+the training documents is filled, and the report written.
 """
 
 from collections.abc import Sequence
