@@ -39,7 +39,7 @@ def run(run: Run) -> None:
         into="pages",
         inputs=[part.checksum for part in links.parts],
         settings=settings.identity(),
-        weights=[part.facts["longest_queue"] for part in links.parts],
+        weights=[part.facts.get("longest_queue", 0) for part in links.parts],
     )
 
 
