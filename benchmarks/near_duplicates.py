@@ -151,7 +151,7 @@ def batch(workers: int, corpus: Corpus, name: str, path: Path, first: int, count
         work = partial(make, path=path, first=first, count=count)
         map_partitions(run, "documents", work, into="documents", inputs=parts, settings=[first, count])
     with cluster(workers) as client:
-        client.run(signatures.sketch, ["warm up"])
+        client.run(signatures.signatures_and_counts, ["warm up"])
         client.run(words.text_hashes, ["warm up"])
         run = replace(run, client=client, progress=Progress(client))
         load = os.getloadavg()[0]

@@ -1,58 +1,47 @@
-"""Connected components of a graph of documents, given as edges between int64 node numbers."""
+"""Connected components of a graph of documents of any size, on Dask: the clusters of near-duplicates."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from dask import dataframe as dd
-from scipy.sparse import coo_array, csgraph
 
+from dedup.minhash.components import EDGES, MEMBERS, connected_components
 from dedup.minhash.signatures import mix
 
-Persist = Callable[[dd.DataFrame, str], dd.DataFrame]  # computes and holds an intermediate frame of this name
+__all__ = ["MAX_EDGES", "Persist", "distributed_components", "persist_in_background"]
 
-AT_ONCE = 2_000_000  # edges handled in one task, about 100 bytes each
+# Computes an intermediate frame and holds it in the cluster's memory. The string names it, for a progress
+# bar.
+Persist = Callable[[dd.DataFrame, str], dd.DataFrame]
 
-EDGES = pd.DataFrame({"low": np.empty(0, np.int64), "high": np.empty(0, np.int64)})
-MEMBERS = pd.DataFrame({"node": np.empty(0, np.int64), "component": np.empty(0, np.int64)})
-
-
-def components(edges: pd.DataFrame) -> pd.DataFrame:
-    """Columns `node`, `component` (int64, the lowest node of the component), a row for each node of `edges`.
-
-    edges: columns `low`, `high`, int64, in any order, repeats allowed.
-    """
-    pairs = edges[["low", "high"]].to_numpy()
-    nodes, numbered = np.unique(pairs, return_inverse=True)
-    low, high = numbered.reshape(pairs.shape).T
-    graph = coo_array((np.ones(len(pairs), np.bool_), (low, high)), shape=(len(nodes), len(nodes)))
-    _, labels = csgraph.connected_components(graph, directed=False)
-    lowest = np.unique(labels, return_index=True)[1]  # nodes are sorted: the first of a label is its lowest
-    return pd.DataFrame({"node": nodes, "component": nodes[lowest[labels]]})
+MAX_EDGES = 2_000_000  # of one task, about 100 bytes each
 
 
-def persisted(frame: dd.DataFrame, name: str) -> dd.DataFrame:
-    """The plain `Persist`: without waiting."""
+def persist_in_background(frame: dd.DataFrame, name: str) -> dd.DataFrame:
+    """The default `Persist`: Dask's own, which does not wait."""
     return frame.persist()
 
 
-def connected(edges: dd.DataFrame, at_once: int = AT_ONCE, persist: Persist = persisted) -> dd.DataFrame:
-    """`components` of a graph of any size; a node may be named by several partitions. Runs the graph.
+def distributed_components(
+    edges: dd.DataFrame, max_edges: int = MAX_EDGES, persist: Persist = persist_in_background
+) -> dd.DataFrame:
+    """`connected_components` of a Dask frame; several partitions may hold rows of a node. Computes `edges`.
 
     edges: columns `low` < `high`, int64, persisted. persist: how each round is computed and held.
 
-    Up to `at_once` edges are one task's work. More are split over partitions of about that size and brought
-    to stars by alternating large-star and small-star steps (Kiveris, Lattanzi, Mirrokni, Rastogi,
+    Up to `max_edges` edges are handled by one task. More are split over partitions of about that size and
+    reduced to stars by alternating large-star and small-star steps (Kiveris, Lattanzi, Mirrokni, Rastogi,
     Vassilvitskii: Connected Components in MapReduce and Beyond, 2014): rounds of two shuffles, 16 bytes an
-    edge, until nothing changes, proved to be O(log² nodes), a handful in practice. A process holds its
-    partitions' edges, among them all neighbours of a node: 16 bytes each.
+    edge, until nothing changes, proved to be O(log² nodes), a handful in practice. A process holds the
+    edges of its partitions, 16 bytes each; all edges of a node are in one partition.
     """
-    partitions = -(-len(edges) // at_once)
+    partitions = -(-len(edges) // max_edges)
     if partitions <= 1:
         # `repartition` can wait for itself: the scheduler may be in this process, and up to Python 3.11 a
         # functools.cached_property has one lock for all objects
         whole = edges.shuffle("low", npartitions=1) if edges.npartitions > 1 else edges
-        return persist(whole.map_partitions(components, meta=MEMBERS), "clusters")
+        return persist(whole.map_partitions(connected_components, meta=MEMBERS), "clusters")
     known = None
     while (seen := _checksum(edges)) != known:
         known = seen
@@ -68,7 +57,7 @@ def _both_ways(edges: pd.DataFrame) -> pd.DataFrame:
 
 
 def _large_star(edges: pd.DataFrame) -> pd.DataFrame:
-    """Links each neighbour above a node (`low`, here any end of an edge) in its neighbourhood."""
+    """Links each higher neighbour of a node (column `low`) to the lowest node of its neighbourhood."""
     lowest = np.minimum(edges["low"], edges.groupby("low")["high"].transform("min"))
     stars = pd.DataFrame({"low": lowest, "high": edges["high"]})[edges["high"] > edges["low"]]
     return stars.drop_duplicates(ignore_index=True)
@@ -90,7 +79,7 @@ def _star_members(stars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _checksum(edges: dd.DataFrame) -> tuple[int, int]:
-    """Of the edges as a multiset: their number, and the sum of their hashes modulo 2⁶⁴."""
+    """A checksum of the edges as a multiset: their number, and the sum of their hashes modulo 2⁶⁴."""
     sums = edges.map_partitions(_partial_checksum, meta={"edges": np.uint64, "sum": np.uint64}).compute()
     return int(sums["edges"].sum()), int(sums["sum"].sum())
 

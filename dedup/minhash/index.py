@@ -1,16 +1,14 @@
-"""The index over batches: the buckets of what earlier batches have kept, in Parquet files sorted by bucket.
+"""The index over batches: buckets of the documents that each batch kept, in Parquet files sorted by bucket.
 
-A batch's index is a sequence of files, each one equal share of the bucket range (`share`), 24 bytes a row,
-bands + 1 rows a document. Row groups are small and carry their lowest and highest bucket, so that a new batch
-reads only those in which it has buckets. The files' metadata say what the buckets depend on; buckets of other
-parameters are refused.
+The index of a batch is a sequence of files, each for an equal range of buckets (`bucket_range`): 24 bytes per row,
+bands + 1 rows per document. Row groups are small and carry their lowest and highest bucket, so a new batch
+reads only those in which it has buckets. The metadata of each file hold what the buckets depend on; an index
+made with other parameters is refused.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,14 +16,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dedup.minhash import lsh, signatures
+from dedup.minhash.parameters import Parameters
 
-FORMAT = 1
-KEY = b"near_duplicates"
-ROW_GROUP = 1 << 14
+__all__ = [
+    "SCHEMA",
+    "WRITE_OPTIONS",
+    "File",
+    "ForeignIndexError",
+    "bucket_range",
+    "check",
+    "matching_rows",
+    "overlapping_files",
+    "table",
+]
+
+_KEY = b"near_duplicates"
+_ROWS_PER_GROUP = 1 << 14
 SCHEMA = pa.schema([("bucket", pa.int64()), ("node", pa.int64()), ("text_key", pa.int64())])
-WRITE = {
-    "row_group_size": ROW_GROUP,
+WRITE_OPTIONS = {
+    "row_group_size": _ROWS_PER_GROUP,
     "compression": "none",
     "use_dictionary": False,
 }  # hashes: nothing to gain
@@ -43,58 +52,29 @@ class File(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """What near-duplicates are. Raises ValueError for a threshold that no banding fits."""
-
-    threshold: float = 0.7
-    num_perm: int = 128
-    seed: int = 1
-    shingle: int = 5
-
-    @cached_property
-    def banding(self) -> tuple[int, int]:
-        """Bands, and rows of each."""
-        return lsh.parameters(self.threshold, self.num_perm)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What buckets depend on, ready for JSON: buckets of equal identities can be compared."""
-        bands, rows = self.banding
-        return {
-            "format": FORMAT,
-            "bands": bands,
-            "rows": rows,
-            "num_perm": self.num_perm,
-            "seed": self.seed,
-            "shingle": self.shingle,
-            "permutations": signatures.checksum(self.num_perm, self.seed),
-        }
-
-
-def share(buckets: NDArray[np.int64], shares: int) -> NDArray[np.int64]:
-    """In which of `shares` equal parts of the range of int64 each bucket lies: 0 for the lowest."""
+def bucket_range(buckets: NDArray[np.int64], ranges: int) -> NDArray[np.int64]:
+    """In which of `ranges` equal ranges of int64 each bucket lies, 0 for the lowest."""
     upper = (buckets.view(np.uint64) ^ np.uint64(1 << 63)) >> np.uint64(32)
-    return (upper * np.uint64(shares) >> np.uint64(32)).astype(np.int64)
+    return (upper * np.uint64(ranges) >> np.uint64(32)).astype(np.int64)
 
 
-def overlapping(number: int, shares: int, files: int) -> range:
-    """The files of an index of `files` files that share `number` of `shares` reaches into."""
-    first, last = -(-number * 2**32 // shares), -(-(number + 1) * 2**32 // shares) - 1
+def overlapping_files(number: int, ranges: int, files: int) -> range:
+    """Which of the `files` files of an index have buckets of range `number` of `ranges`."""
+    first, last = -(-number * 2**32 // ranges), -(-(number + 1) * 2**32 // ranges) - 1
     return range(first * files >> 32, (last * files >> 32) + 1)
 
 
 def table(buckets: pd.DataFrame, parameters: Parameters) -> pa.Table:
-    """One file of an index, to be written with WRITE. buckets: rows of `lsh.bucket_rows`."""
+    """One file of an index, to be written with WRITE_OPTIONS. buckets: rows of `lsh.bucket_rows`."""
     rows = buckets.sort_values(["bucket", "node"], ignore_index=True)
-    metadata = {KEY: json.dumps(parameters.identity, sort_keys=True).encode()}
+    metadata = {_KEY: json.dumps(parameters.identity, sort_keys=True).encode()}
     return pa.Table.from_pandas(rows, SCHEMA, preserve_index=False).replace_schema_metadata(metadata)
 
 
 def check(metadata: Mapping[bytes, bytes] | None, parameters: Parameters) -> None:
-    """Raises ForeignIndexError if a file's metadata are not those of an index of these parameters."""
+    """Raises ForeignIndexError if the metadata of a file do not belong to an index with these parameters."""
     try:
-        found = json.loads((metadata or {})[KEY])
+        found = json.loads((metadata or {})[_KEY])
     except (KeyError, ValueError) as error:
         raise ForeignIndexError("not an index of near-duplicates: its metadata are missing") from error
     wanted = parameters.identity
@@ -108,7 +88,7 @@ def check(metadata: Mapping[bytes, bytes] | None, parameters: Parameters) -> Non
         )
 
 
-def touched(file: File, buckets: NDArray[np.int64], parameters: Parameters) -> pd.DataFrame:
+def matching_rows(file: File, buckets: NDArray[np.int64], parameters: Parameters) -> pd.DataFrame:
     """The rows of a file whose bucket is among `buckets`, sorted and distinct.
 
     Reads the row groups that can hold one of them, one at a time: 400 kB. Raises ForeignIndexError.

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from dedup.jit import compiled
 from dedup.words_kernel import hash_words
 
-__all__ = ["hash_shingles", "shingles", "sketch"]
+__all__ = ["hash_shingles", "shingles", "signatures_and_counts"]
 
 _U = np.uint64
 _ONE = _U(1)
@@ -93,7 +93,7 @@ def _minima(
 
 
 @compiled
-def sketch(
+def signatures_and_counts(
     offsets: NDArray[np.int64],
     data: NDArray[np.uint8],
     table: NDArray[np.uint32],
@@ -101,9 +101,9 @@ def sketch(
     multiplier: np.uint64,
     permutations: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Signatures, shape (texts, permutations), and the number of shingles of each text.
+    """Signatures, shape (texts, num_perm), uint32, and the number of shingles per text, int64.
 
-    permutations: shape (2, permutations), datasketch's a and b.
+    permutations: shape (2, num_perm), datasketch's a and b.
     """
     texts = len(offsets) - 1
     longest = np.int64(0)

@@ -1,8 +1,8 @@
 """Locality-sensitive hashing (Indyk and Motwani 1998) of MinHash signatures: documents to candidate pairs.
 
 A signature is cut into `bands` of `rows` values; documents that agree on a whole band share a bucket. Two
-documents of Jaccard similarity s share at least one with probability 1-(1-sʳ)ᵇ. Exact copies share one bucket
-more, of their text's hash. Documents are numbered (`node`); a pair of nodes is an `edge`.
+documents of Jaccard similarity s share at least one with probability 1-(1-sʳ)ᵇ. Exact copies also share the
+bucket of their text's hash. Documents are numbered (`node`); a pair of nodes is an `edge`.
 """
 
 from functools import lru_cache
@@ -15,13 +15,26 @@ from numpy.typing import NDArray
 
 from dedup.minhash.signatures import from_bytes, mix
 
+__all__ = [
+    "HUBS",
+    "bucket_rows",
+    "candidate_pairs",
+    "candidate_probability",
+    "jaccard",
+    "optimal_banding",
+    "similarity",
+    "text_keys",
+]
+
 HUBS = 16  # distinct texts of a bucket that all its others are compared with
 
 
 @lru_cache(maxsize=16)  # the optimiser integrates numerically: 60 ms
-def parameters(threshold: float, num_perm: int = 128) -> tuple[int, int]:
-    """Bands and rows of datasketch's optimiser for a threshold, false positives and negatives weighing
-    the same: (14, 9) for 0.7 and 128 permutations. Raises ValueError where there are fewer than two bands.
+def optimal_banding(threshold: float, num_perm: int = 128) -> tuple[int, int]:
+    """Bands and rows by datasketch's optimiser, which weighs false positives and negatives the same.
+
+    (14, 9) for a threshold of 0.7 and 128 permutations. Raises ValueError if that leaves fewer than two
+    bands.
     """
     try:
         lsh = MinHashLSH(threshold=threshold, num_perm=num_perm)
@@ -34,7 +47,7 @@ def parameters(threshold: float, num_perm: int = 128) -> tuple[int, int]:
 
 
 def candidate_probability(similarity: float, bands: int, rows: int) -> float:
-    """The S-curve: how probably two documents of this Jaccard similarity become a candidate pair."""
+    """The S-curve: the probability that two documents of this Jaccard similarity become a candidate pair."""
     return 1.0 - (1.0 - similarity**rows) ** bands
 
 
@@ -45,7 +58,7 @@ def bucket_rows(
     bands: int,
     rows: int,
 ) -> pd.DataFrame:
-    """The buckets of each document: columns `bucket`, `node`, `text_key` (int64), bands + 1 rows a document.
+    """Buckets of documents: columns `bucket`, `node`, `text_key` (int64), bands + 1 rows per document.
 
     nodes, text_keys: shape (documents,); text_keys: 64 bits of the hash of the normalised text, which is also
     the bucket of exact copies. signatures: shape (documents, at least bands · rows), of documents with words
@@ -70,7 +83,7 @@ def text_keys(text_hashes: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
     return np.ascontiguousarray(from_bytes(column, 4)[:, :2]).view("<i8")[:, 0]
 
 
-def candidates(buckets: pd.DataFrame, first_new: int = 0) -> pd.DataFrame:
+def candidate_pairs(buckets: pd.DataFrame, first_new: int = 0) -> pd.DataFrame:
     """Distinct candidate pairs `low` < `high` (int64 nodes) from whole buckets, in linear time and space.
 
     buckets: rows of `bucket_rows`; all rows of a bucket must be in the frame. first_new: pairs of two nodes

@@ -7,7 +7,7 @@ without words has none. Its 32-bit hash is made of the 64-bit hashes w₁…wₖ
 
 so a window rolls over the words and no string is built. These hashes are what datasketch permutes (scheme
 "affine32"): `MinHash(num_perm=128, seed=1, hashfunc=int)` fed with `shingle_hashes(text)` has the
-`hashvalues` that `signatures` gives.
+`hashvalues` that `minhash_signatures` returns.
 """
 
 import hashlib
@@ -21,9 +21,25 @@ from numpy.typing import NDArray
 from dedup.jit import has_numba
 from dedup.words import Texts, table, utf8, word_hashes
 
+__all__ = [
+    "MULTIPLIER",
+    "SCHEME",
+    "checksum",
+    "from_bytes",
+    "minhash_signatures",
+    "mix",
+    "permutations",
+    "reference",
+    "shingle_hashes",
+    "shingle_sets",
+    "signatures_and_counts",
+    "to_bytes",
+    "to_datasketch",
+]
+
 MULTIPLIER = 0x9E3779B97F4A7C15
 SCHEME = "affine32"
-_AT_ONCE = 4096  # shingles permuted in one step: 2 MiB for 128 permutations
+_SHINGLES_PER_STEP = 4096  # of `reference`: 2 MiB for 128 permutations
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -54,35 +70,38 @@ def shingle_sets(texts: Texts, *, shingle: int = 5) -> pa.Array:
     return pa.array([hashes.tobytes() for hashes in sets], pa.binary())
 
 
-def signatures(texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5) -> NDArray[np.uint32]:
+def minhash_signatures(
+    texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
+) -> NDArray[np.uint32]:
     """MinHash signatures: shape (texts, num_perm), uint32; a text without words has 2³²-1 everywhere.
 
-    texts: strings, or an Arrow array of strings. Raises UnicodeEncodeError for a string that is not valid
-    Unicode (lone surrogates), ValueError for a null or invalid UTF-8 in Arrow.
+    texts: strings, or an Arrow array of strings. num_perm, seed: those of `datasketch.MinHash`. shingle:
+    words of a shingle. Raises UnicodeEncodeError for a string that is not valid Unicode (lone surrogates),
+    ValueError for a null or invalid UTF-8 in Arrow.
     """
-    return sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)[0]
+    return signatures_and_counts(texts, num_perm=num_perm, seed=seed, shingle=shingle)[0]
 
 
-def sketch(
+def signatures_and_counts(
     texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """`signatures` of the texts, and how many shingles each has: shape (texts,), int64, repeats included."""
+    """`minhash_signatures`, and the number of shingles per text: shape (texts,), int64, repeats included."""
     _check(shingle)
     offsets, data = utf8(texts)
     if not has_numba():
         return reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
     from dedup.minhash import kernel
 
-    sketched: tuple[NDArray[np.uint32], NDArray[np.int64]] = kernel.sketch(
+    computed: tuple[NDArray[np.uint32], NDArray[np.int64]] = kernel.signatures_and_counts(
         offsets, data, table(), shingle, np.uint64(MULTIPLIER), permutations(num_perm, seed)
     )
-    return sketched
+    return computed
 
 
 def reference(
     texts: Texts, *, num_perm: int = 128, seed: int = 1, shingle: int = 5
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """What `sketch` must give, by datasketch itself: for tests, and where numba cannot be had."""
+    """The same as `signatures_and_counts`, by datasketch: for tests, and where numba is missing."""
     _check(shingle)
     rows = np.empty((len(texts), num_perm), np.uint32)
     counts = np.empty(len(texts), np.int64)
@@ -91,8 +110,8 @@ def reference(
         counts[row] = len(hashes)
         minhash = _empty(num_perm, seed).copy()
         distinct = np.unique(hashes)
-        for start in range(0, len(distinct), _AT_ONCE):
-            minhash.update_batch(distinct[start : start + _AT_ONCE])
+        for start in range(0, len(distinct), _SHINGLES_PER_STEP):
+            minhash.update_batch(distinct[start : start + _SHINGLES_PER_STEP])
         rows[row] = minhash.hashvalues
     return rows, counts
 
@@ -114,7 +133,7 @@ def _shingle_hashes(text: str, shingle: int) -> NDArray[np.uint32]:
 
 
 def checksum(num_perm: int, seed: int) -> str:
-    """Of the permutations, 32 hexadecimal digits: signatures can be compared where these are equal."""
+    """A checksum of the permutations, 32 hexadecimal digits: signatures with equal ones can be compared."""
     data = permutations(num_perm, seed).astype("<u4").tobytes()
     return hashlib.blake2b(SCHEME.encode() + data, digest_size=16).hexdigest()
 
@@ -130,7 +149,7 @@ def _check(shingle: int) -> None:
 
 
 def to_datasketch(row: NDArray[np.uint32], *, seed: int = 1) -> LeanMinHash:
-    """A row of `signatures` as datasketch's own object, for its `jaccard`, `MinHashLSH` and the rest."""
+    """A row of `minhash_signatures` as an object of datasketch, for its `jaccard`, `MinHashLSH` and so on."""
     return LeanMinHash(seed=seed, hashvalues=row, scheme=SCHEME)
 
 
@@ -142,9 +161,9 @@ def to_bytes(rows: NDArray[np.uint32]) -> pa.Array:
 
 
 def from_bytes(column: pa.Array | pa.ChunkedArray, num_perm: int) -> NDArray[np.uint32]:
-    """`to_bytes` undone, in place where the column is one chunk: shape (rows, num_perm), uint32, read-only.
+    """The inverse of `to_bytes`: shape (rows, num_perm), uint32, read-only; not copied if there is one chunk.
 
-    Raises ValueError if a row has another number of bytes, or is null.
+    Raises ValueError if a row is null or has another number of bytes.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

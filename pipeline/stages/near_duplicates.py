@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from dedup.minhash import decisions, index
 from dedup.minhash import s_curve as scurve
 from dedup.minhash import signatures as minhash
-from dedup.minhash.documents import DOCUMENTS, Batch
-from dedup.minhash.index import Parameters
+from dedup.minhash.parameters import Parameters
+from dedup.minhash.tables import DOCUMENTS, Batch
 from dedup.words import text_hashes
 from pipeline.batch import frames, stage
 from pipeline.batch.stage import Output, Partition, Run
@@ -138,7 +138,7 @@ def _index(run: Run, settings: NearDuplicates, signatures: Seal, duplicates: Sea
         range(len(duplicates.parts)),
         pa.schema([DUPLICATES.field("reason")]),
     )
-    buckets = decisions.kept(
+    buckets = decisions.kept_buckets(
         _parts(run, run.batch, settings),
         reasons,
         frames.partitions_for(rows, ROWS_PER_FILE),
@@ -173,10 +173,10 @@ def sign(partition: Partition, settings: NearDuplicates) -> Output:
     """The signatures of a partition's documents."""
     documents = partition.read("documents", ["doc_id", "url", "karma", "text", "reason"])
     documents = documents.filter(pc.equal(documents["reason"], OK))
-    rows, shingles = minhash.sketch(documents["text"], **_sketching(settings))
+    rows, shingles = minhash.signatures_and_counts(documents["text"], **_sketching(settings))
     columns = {
         "doc_id": documents["doc_id"],
-        "karma": documents["karma"],
+        "priority": documents["karma"].cast(pa.float64()),
         "url": documents["url"],
         "text_hash": text_hashes(documents["text"]),
         "signature": minhash.to_bytes(rows),
@@ -203,7 +203,7 @@ def convert(decided: pd.DataFrame, partition: Partition, batches: Sequence[str])
 def store(buckets: pd.DataFrame, partition: Partition, parameters: Parameters) -> Output:
     """A file of the index."""
     path = partition.scratch / "buckets.parquet"
-    pq.write_table(index.table(buckets, parameters), path, **index.WRITE)
+    pq.write_table(index.table(buckets, parameters), path, **index.WRITE_OPTIONS)
     return Output(path, {})
 
 

@@ -9,7 +9,7 @@ import contextlib
 import pyarrow as pa
 
 from dedup.bloom.bloom_filter import BloomFilter
-from dedup.minhash.signatures import sketch
+from dedup.minhash.signatures import signatures_and_counts
 from dedup.ngrams.distinct import DistinctCounter
 from dedup.words import text_hashes
 from pipeline.contamination import index
@@ -25,7 +25,7 @@ TEXT = "A sentence that is long enough for one n-gram of each size that the stag
 def _load() -> None:
     texts = pa.array([TEXT], pa.large_string())
     detect.detect_langs(texts, seed=Settings().language.seed)
-    sketch(texts)
+    signatures_and_counts(texts)
     text_hashes(texts)
     hashes = index.ngrams(Settings().overlap).grams(texts).hashes
     DistinctCounter().add(hashes)

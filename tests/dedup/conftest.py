@@ -11,7 +11,7 @@ from dedup.ngrams.hashing import NGrams
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled() -> None:
-    signatures.sketch(["warm up"])
+    signatures.signatures_and_counts(["warm up"])
     words.text_hashes(["warm up"])
     NGrams("words", 3).grams(["warm up"])
     filter_ = BloomFilter(100, 2)

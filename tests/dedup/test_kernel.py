@@ -70,7 +70,7 @@ def test_every_character() -> None:
 
 @given(TEXTS, st.integers(2, 40), st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_signatures(texts: list[str], num_perm: int, seed: int, shingle: int) -> None:
-    compiled = signatures.sketch(texts, num_perm=num_perm, seed=seed, shingle=shingle)
+    compiled = signatures.signatures_and_counts(texts, num_perm=num_perm, seed=seed, shingle=shingle)
     expected = signatures.reference(texts, num_perm=num_perm, seed=seed, shingle=shingle)
     for found, wanted in zip(compiled, expected, strict=True):
         assert found.dtype == wanted.dtype
@@ -89,14 +89,14 @@ def test_shingles(text: str, shingle: int) -> None:
 
 @given(TEXTS.filter(lambda texts: len(texts) > 1))
 def test_slices_and_chunks(texts: list[str]) -> None:
-    expected = signatures.signatures(texts)
+    expected = signatures.minhash_signatures(texts)
     hashes = words.text_hashes(texts)
     whole = pa.array(texts)
     for column in (whole, whole.cast(pa.large_string()), pa.chunked_array([texts[:1], texts[1:]])):
-        assert np.array_equal(signatures.signatures(column), expected)
-        assert np.array_equal(signatures.signatures(column[1:]), expected[1:])
+        assert np.array_equal(signatures.minhash_signatures(column), expected)
+        assert np.array_equal(signatures.minhash_signatures(column[1:]), expected[1:])
         assert words.text_hashes(column[1:-1]).equals(hashes[1:-1])
-    assert signatures.signatures(pa.chunked_array([], pa.string())).shape == (0, 128)
+    assert signatures.minhash_signatures(pa.chunked_array([], pa.string())).shape == (0, 128)
 
 
 def test_invalid_utf8_is_refused() -> None:
@@ -107,7 +107,7 @@ def test_invalid_utf8_is_refused() -> None:
             [None, pa.py_buffer(np.array([0, len(raw)], np.int32).tobytes()), pa.py_buffer(raw)],
         )
         with pytest.raises(ValueError, match="UTF8"):
-            signatures.signatures(column)
+            signatures.minhash_signatures(column)
     with pytest.raises(UnicodeEncodeError):
         words.text_hashes(["\ud800"])
 
@@ -124,9 +124,9 @@ def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_numba_everything_is_the_same_and_a_warning_says_so() -> None:
     texts = ["The quick brown fox jumps over", "", "İt’s ½ past 東京"]
     with pytest.warns(UserWarning, match="without numba"):
-        rows, counts = signatures.sketch(texts)
+        rows, counts = signatures.signatures_and_counts(texts)
     offsets, data = words.utf8(texts)
-    expected = kernel.sketch(
+    expected = kernel.signatures_and_counts(
         offsets, data, words.table(), 5, np.uint64(signatures.MULTIPLIER), signatures.permutations(128, 1)
     )
     assert np.array_equal(rows, expected[0])
@@ -140,7 +140,7 @@ def test_signatures_of_every_real_post_are_datasketch_s() -> None:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
         texts = [json.loads(line)["selftext"] for line in lines]
     assert len(texts) == 28_594
-    rows, counts = signatures.sketch(texts)
+    rows, counts = signatures.signatures_and_counts(texts)
     expected_rows, expected_counts = signatures.reference(texts)
     assert np.array_equal(rows, expected_rows)
     assert np.array_equal(counts, expected_counts)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dedup.minhash import decisions, index, signatures
-from dedup.minhash.documents import DOCUMENTS, Batch
-from dedup.minhash.index import Parameters
+from dedup.minhash.parameters import Parameters
+from dedup.minhash.tables import DOCUMENTS, Batch, DuplicateIdError
 from dedup.words import text_hash
 
 WORDS = [f"word{number}" for number in range(400)]
@@ -30,7 +30,6 @@ def _in_this_process() -> Iterator[None]:
     configuration = {
         "scheduler": "synchronous",
         "dataframe.shuffle.method": "tasks",
-        "dataframe.convert-string": False,
     }
     with dask.config.set(configuration):
         yield
@@ -47,12 +46,12 @@ def edited(text: str, *positions: int) -> str:
     return " ".join(words)
 
 
-def document(doc_id: str, text: str, *, karma: int | None = 1, url: str = "") -> dict[str, Any]:
-    rows, shingles = signatures.sketch([text])
+def document(doc_id: str, text: str, *, priority: float | None = 1, url: str | None = "") -> dict[str, Any]:
+    rows, shingles = signatures.signatures_and_counts([text])
     return {
         "doc_id": doc_id,
-        "karma": karma,
-        "url": url or f"http://host.example/{doc_id}",
+        "priority": priority,
+        "url": f"http://host.example/{doc_id}" if url == "" else url,
         "text_hash": text_hash(text),
         "signature": signatures.to_bytes(rows)[0].as_py(),
         "n_shingles": int(shingles[0]),
@@ -88,7 +87,7 @@ def batches(
     size: int = 3,
     files: int = 2,
     threshold: float = 0.7,
-    home: int = 1,
+    group_size: int = 1,
     **options: Any,
 ) -> list[pd.DataFrame]:
     """Decides one batch after the other, each with the indices of those before it."""
@@ -97,12 +96,14 @@ def batches(
     results = []
     for documents in sequence:
         parts = partitioned(documents, size)
-        decided = decisions.decide(parts, earlier, parameters=parameters, home=home, **options).persist()
-        kept = decisions.kept(parts, decided, files, parameters)
+        decided = decisions.decide(
+            parts, earlier, parameters=parameters, group_size=group_size, **options
+        ).persist()
+        kept = decisions.kept_buckets(parts, decided, files, parameters)
         stored = []
         for rows in kept.to_delayed():
             sink = io.BytesIO()
-            pq.write_table(index.table(rows.compute(), parameters), sink, **index.WRITE)
+            pq.write_table(index.table(rows.compute(), parameters), sink, **index.WRITE_OPTIONS)
             stored.append(File(sink.getvalue()))
         assert len(stored) == files
         earlier.append(Batch(parts, stored))
@@ -122,9 +123,9 @@ def test_every_dropped_document_names_its_keeper_and_the_similarity() -> None:
     text = prose(1)
     result = decided(
         [
-            document("original", text, karma=9),
+            document("original", text, priority=9),
             document("other", prose(2)),
-            document("shouted", text.upper() + "!", karma=5),
+            document("shouted", text.upper() + "!", priority=5),
             document("edited", edited(text, 60)),
         ]
     )
@@ -149,14 +150,15 @@ def test_every_dropped_document_names_its_keeper_and_the_similarity() -> None:
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        ({"karma": 3, "url": "http://z.example/"}, {"karma": 2, "url": "http://a.example/"}),
-        ({"karma": -1}, {"karma": None}),
+        ({"priority": 3, "url": "http://z.example/"}, {"priority": 2, "url": "http://a.example/"}),
+        ({"priority": 0.75}, {"priority": 0.5}),
+        ({"priority": -1}, {"priority": None}),
         ({"url": "http://a.example/"}, {"url": "http://b.example/"}),
         ({"doc_id": "a", "url": "http://a.example/"}, {"doc_id": "z", "url": "http://a.example/"}),
     ],
 )
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_keeper_is_first_by_batch_karma_url_and_id(
+def test_the_keeper_is_first_by_batch_priority_url_and_id(
     better: dict[str, Any], worse: dict[str, Any], turned: bool
 ) -> None:
     text = prose(3)
@@ -168,20 +170,51 @@ def test_the_keeper_is_first_by_batch_karma_url_and_id(
     assert set(result["keeper"]) == {pair[0]["doc_id"]}
 
 
+def test_documents_need_no_url() -> None:
+    text = prose(3)
+    pair = [document("a", text, url=None), document("b", text, url="http://host.example/b")]
+    assert set(decided(pair, size=1)["keeper"]) == {"b"}
+    result = decided([document("b", text, url=None), document("a", text, url=None)], size=1)
+    assert set(result["keeper"]) == {"a"}
+    assert set(result["keeper_url"]) == {None}
+
+
+@pytest.mark.parametrize(("size", "group_size"), [(1, 1), (2, 1), (9, 8)])
+def test_an_id_that_is_not_unique_is_refused(size: int, group_size: int) -> None:
+    documents = [document(doc_id, prose(number)) for number, doc_id in enumerate(["a", "b", "c", "b", "a"])]
+    with pytest.raises(DuplicateIdError, match="doc_id 'b' is not unique") as raised:
+        batches([document("b", "of an earlier batch")], documents, size=size, group_size=group_size)
+    assert (raised.value.first, raised.value.second) == (divmod(1, size), divmod(3, size))
+    assert f"row {3 % size} of partition {3 // size}" in str(raised.value)
+
+
+def test_a_document_without_an_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 of 2 documents of a partition have no doc_id"):
+        decided([document("a", "one"), document("b", "two") | {"doc_id": None}])
+
+
+@pytest.mark.parametrize("convert_string", [True, False])
+def test_dask_s_conversion_of_strings_changes_nothing(convert_string: bool) -> None:
+    earlier, new = crowd(40)[:20], crowd(40)[20:]
+    expected = decided(new, earlier)
+    with dask.config.set({"dataframe.convert-string": convert_string}):
+        assert decided(new, earlier).equals(expected)
+
+
 def test_documents_without_words_are_never_duplicates() -> None:
     result = decided([document("a", ""), document("b", "…"), document("c", ""), document("d", "!")])
     assert set(result["reason"]) == {"ok"}
 
 
 def test_a_text_shorter_than_a_shingle_has_duplicates() -> None:
-    result = decided([document("a", "only three words", karma=2), document("b", "Only three words.")])
+    result = decided([document("a", "only three words", priority=2), document("b", "Only three words.")])
     assert result["reason"].tolist() == ["ok", "exact_duplicate"]
 
 
-def test_earlier_batches_keep_theirs_whatever_the_karma() -> None:
+def test_earlier_batches_keep_theirs_whatever_the_priority() -> None:
     text = prose(4)
-    earlier = [document("old", text, karma=1), document("unrelated", prose(5))]
-    new = [document("new", edited(text, 10), karma=99), document("fresh", prose(6))]
+    earlier = [document("old", text, priority=1), document("unrelated", prose(5))]
+    new = [document("new", edited(text, 10), priority=99), document("fresh", prose(6))]
     result = decided(new, earlier)
     assert result["keeper"].to_dict() == {"new": "old", "fresh": "fresh"}
     assert result["keeper_batch"].to_dict() == {"new": 0, "fresh": 1}
@@ -199,7 +232,7 @@ def test_a_chain_is_one_cluster_and_the_similarity_to_its_keeper_is_told() -> No
     chain = [text]
     for step in range(6):
         chain.append(edited(chain[-1], *range(40 * step, 40 * step + 36, 9)))
-    result = decided([document(str(i), t, karma=9 - i) for i, t in enumerate(chain)], size=2)
+    result = decided([document(str(i), t, priority=9 - i) for i, t in enumerate(chain)], size=2)
     assert set(result["keeper"]) == {"0"}
     assert result["similarity"]["6"] < 0.7
 
@@ -209,25 +242,26 @@ def test_a_batch_without_documents() -> None:
 
 
 def test_many_edges_take_the_distributed_way_to_the_same_clusters() -> None:
-    documents = [document(f"{i:02}", edited(prose(i % 3), i), karma=i % 5) for i in range(30)]
-    assert decided(documents, edges_at_once=7).equals(decided(documents))
+    documents = [document(f"{i:02}", edited(prose(i % 3), i), priority=i % 5) for i in range(30)]
+    assert decided(documents, max_edges=7).equals(decided(documents))
 
 
 @settings(max_examples=4)
 @given(st.randoms(use_true_random=False), st.integers(9, 40), st.sampled_from([1, 2, 8]))
-def test_order_and_partitions_do_not_matter(rng: random.Random, size: int, home: int) -> None:
+def test_order_and_partitions_do_not_matter(rng: random.Random, size: int, group_size: int) -> None:
     documents = [
-        document(f"{i:02}", edited(prose(i % 8), *range(i % 6)), karma=i % 4 or None) for i in range(36)
+        document(f"{i:02}", edited(prose(i % 8), *range(i % 6)), priority=i % 4 or None) for i in range(36)
     ]
     expected = decided(documents, size=36)
     assert set(expected["reason"]) == {"ok", "exact_duplicate", "near_duplicate"}
     rng.shuffle(documents)
-    assert decided(documents, size=size, home=home).sort_index().equals(expected)
+    assert decided(documents, size=size, group_size=group_size).sort_index().equals(expected)
 
 
 def crowd(count: int) -> list[dict[str, Any]]:
     return [
-        document(f"{i:03}", edited(prose(i % 11), *range(i % 6)), karma=i % 4 or None) for i in range(count)
+        document(f"{i:03}", edited(prose(i % 11), *range(i % 6)), priority=i % 4 or None)
+        for i in range(count)
     ]
 
 
@@ -243,7 +277,7 @@ def test_partitions_of_earlier_batches_do_not_matter() -> None:
 @pytest.mark.parametrize("cuts", [(20,), (5, 6)])
 def test_one_batch_or_several_keep_the_same_documents(cuts: tuple[int, ...]) -> None:
     """Where earlier documents are also better ones, and no later one links two clusters."""
-    documents = [document(f"{i:03}", edited(prose(i % 7), i % 6), karma=1000 - i) for i in range(40)]
+    documents = [document(f"{i:03}", edited(prose(i % 7), i % 6), priority=1000 - i) for i in range(40)]
     together = decided(documents, size=10)
     parts = [documents[a:b] for a, b in zip((0, *cuts), (*cuts, 40), strict=True)]
     results = pd.concat(batches(*parts, size=20))
@@ -255,7 +289,7 @@ def test_one_batch_or_several_keep_the_same_documents(cuts: tuple[int, ...]) -> 
 def big() -> list[dict[str, Any]]:
     """A boilerplate page of which each batch has many versions, and other documents around it."""
     page = prose(99, 400)
-    return crowd(30) + [document(f"page{i:03}", edited(page, i, i + 1), karma=i) for i in range(60)]
+    return crowd(30) + [document(f"page{i:03}", edited(page, i, i + 1), priority=i) for i in range(60)]
 
 
 def test_a_later_version_of_a_boilerplate_page_finds_the_kept_one(big: list[dict[str, Any]]) -> None:
@@ -281,7 +315,9 @@ def test_an_index_of_other_parameters_is_refused() -> None:
     documents = [document("a", prose(1))]
     parts = partitioned(documents, 1)
     parameters = Parameters(0.8)
-    kept = decisions.kept(parts, decisions.decide(parts, parameters=parameters), 1, parameters).compute()
+    kept = decisions.kept_buckets(
+        parts, decisions.decide(parts, parameters=parameters), 1, parameters
+    ).compute()
     sink = io.BytesIO()
     pq.write_table(index.table(kept, parameters), sink)
     earlier = [Batch(parts, [File(sink.getvalue())])]
@@ -297,6 +333,6 @@ def test_processes_and_p2p_decide_the_same(workers: int, big: list[dict[str, Any
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
-        for options in ({"home": 8}, {"edges_at_once": 30}):
+        for options in ({"group_size": 8}, {"max_edges": 30}):
             for result, wanted in zip(batches(big[20:], big[:20], size=20, **options), expected, strict=True):
                 assert result.equals(wanted)

@@ -11,7 +11,7 @@ import zstandard
 from scipy.stats import binomtest
 
 from dedup.minhash import s_curve
-from dedup.minhash.index import Parameters
+from dedup.minhash.parameters import Parameters
 from tests.shared import SHARED, needs_shared
 
 

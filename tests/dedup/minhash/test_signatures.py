@@ -35,7 +35,7 @@ def by_datasketch(text: str, num_perm: int = 128, seed: int = 1, shingle: int = 
 
 @given(st.lists(VALID | PROSE, max_size=4))
 def test_signatures_equal_datasketch(texts: list[str]) -> None:
-    rows = signatures.signatures(texts)
+    rows = signatures.minhash_signatures(texts)
     assert rows.shape == (len(texts), 128)
     assert rows.dtype == np.uint32
     for text, row in zip(texts, rows, strict=True):
@@ -44,7 +44,7 @@ def test_signatures_equal_datasketch(texts: list[str]) -> None:
 
 @given(PROSE, st.integers(2, 40), st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_for_any_parameters(text: str, num_perm: int, seed: int, shingle: int) -> None:
-    rows = signatures.signatures([text], num_perm=num_perm, seed=seed, shingle=shingle)
+    rows = signatures.minhash_signatures([text], num_perm=num_perm, seed=seed, shingle=shingle)
     assert np.array_equal(rows[0], by_datasketch(text, num_perm, seed, shingle).hashvalues)
 
 
@@ -52,9 +52,9 @@ def test_shingle_hashes_are_what_datasketch_permutes() -> None:
     text = "one two three four five six seven " * 3000  # more shingles than are permuted at once
     sketch = MinHash(num_perm=128, seed=1, hashfunc=int)
     sketch.update_batch(signatures.shingle_hashes(text).tolist())
-    assert np.array_equal(signatures.signatures([text])[0], sketch.hashvalues)
+    assert np.array_equal(signatures.minhash_signatures([text])[0], sketch.hashvalues)
     many = " ".join(map(str, range(10_000)))
-    assert np.array_equal(signatures.signatures([many])[0], by_datasketch(many).hashvalues)
+    assert np.array_equal(signatures.minhash_signatures([many])[0], by_datasketch(many).hashvalues)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_shingle_hashes_are_what_datasketch_permutes() -> None:
 )
 def test_number_of_shingles(text: str, shingles: int) -> None:
     assert len(signatures.shingle_hashes(text)) == shingles
-    assert signatures.sketch([text])[1].tolist() == [shingles]
+    assert signatures.signatures_and_counts([text])[1].tolist() == [shingles]
 
 
 def test_a_row_is_datasketch_s_own_object() -> None:
-    left, right = signatures.signatures(["a b c d e f g h", "a b c d e f g x"])
+    left, right = signatures.minhash_signatures(["a b c d e f g h", "a b c d e f g x"])
     expected = np.mean(left == right)
     assert signatures.to_datasketch(left).jaccard(signatures.to_datasketch(right)) == expected > 0
     assert signatures.to_datasketch(left).jaccard(by_datasketch("a b c d e f g h")) == 1
@@ -74,27 +74,27 @@ def test_a_row_is_datasketch_s_own_object() -> None:
 
 def test_arrow_columns() -> None:
     texts = ["one two", "three", ""]
-    expected = signatures.signatures(texts)
+    expected = signatures.minhash_signatures(texts)
     for column in (
         pa.array(texts),
         pa.array(texts, pa.large_string()),
         pa.chunked_array([texts[:1], texts[1:]]),
     ):
-        assert np.array_equal(signatures.signatures(column), expected)
-    assert signatures.signatures([]).shape == (0, 128)
+        assert np.array_equal(signatures.minhash_signatures(column), expected)
+    assert signatures.minhash_signatures([]).shape == (0, 128)
 
 
 def test_what_is_refused() -> None:
     with pytest.raises(UnicodeEncodeError):
-        signatures.signatures(["\ud800"])
+        signatures.minhash_signatures(["\ud800"])
     with pytest.raises(ValueError, match="1 null of 2"):
-        signatures.signatures(pa.array(["a", None]))
+        signatures.minhash_signatures(pa.array(["a", None]))
     with pytest.raises(ValueError, match="at least one word"):
-        signatures.signatures(["a"], shingle=0)
+        signatures.minhash_signatures(["a"], shingle=0)
 
 
 def test_bytes_and_back() -> None:
-    rows = signatures.signatures(["a b c", "d", ""], num_perm=16)
+    rows = signatures.minhash_signatures(["a b c", "d", ""], num_perm=16)
     column = signatures.to_bytes(rows)
     assert column.type == pa.binary()
     assert column[0].as_py() == rows[0].astype("<u4").tobytes()

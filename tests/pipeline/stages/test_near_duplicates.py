@@ -130,7 +130,7 @@ def test_signatures_are_datasketch_s(corpus: Corpus, client: Client) -> None:
     run = begin(corpus, client, "b", [[row("a", TEXT)]], num_perm=64, seed=7, shingle=3)
     near_duplicates.run(run)
     stored = Table(corpus, "signatures", "b").read(0)
-    expected = signatures.signatures([TEXT], num_perm=64, seed=7, shingle=3)
+    expected = signatures.minhash_signatures([TEXT], num_perm=64, seed=7, shingle=3)
     assert stored["signature"].to_pylist() == [expected[0].astype("<u4").tobytes()]
 
 
