@@ -7,8 +7,8 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -16,13 +16,17 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
+from fsspec.core import has_magic
+from fsspec.implementations.local import LocalFileSystem
+
+__all__ = ["READERS", "FileError", "Row", "find_files", "open_binary", "open_file", "rows_of", "uncompressed"]
 
 Row = Mapping[str, Any] | str
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile)
 
 
 class FileError(ValueError):
-    """A file that cannot be used: which, what was expected, what was found."""
+    """A file that cannot be used: which one, and what is wrong with it."""
 
 
 class _ZstdFile(io.RawIOBase):
@@ -65,9 +69,48 @@ OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
 
 
 def uncompressed(url: str) -> str:
-    """The path without the suffix of its compression."""
+    """The path without the suffix of its compression: `a.jsonl` for `a.jsonl.zst`."""
     suffix = PurePosixPath(url).suffix
     return url.removesuffix(suffix) if suffix.lower() in OPENERS else url
+
+
+def find_files(url: str, suffixes: Sequence[str]) -> list[str]:
+    """The files that an fsspec URL, a glob pattern or a directory stands for, sorted; absolute if local.
+
+    suffixes: of the files that are taken from a directory, compression aside; names that begin with `_` or
+    `.` are left out. Raises FileNotFoundError if there are none, FileError for a URL that cannot be used.
+    """
+    with _filesystem_errors(url):
+        fs, path = fsspec.url_to_fs(url)
+        if fs.isfile(path):
+            found = [path]
+        elif fs.isdir(path):
+            names = ((name, PurePosixPath(name).name) for name in fs.find(path))
+            found = [name for name, last in names if last[0] not in "_." and _suffix(name) in suffixes]
+        else:
+            found = [name for name in fs.glob(path) if fs.isfile(name)] if has_magic(path) else []
+    if not found:
+        raise FileNotFoundError(f"{url}: no such file")
+    local = isinstance(fs, LocalFileSystem)
+    return sorted(name if local else fs.unstrip_protocol(name) for name in found)
+
+
+@contextmanager
+def open_binary(url: str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed by its suffix.
+
+    Raises OSError for a missing file, FileError for a damaged one, also while bytes are read.
+    """
+    opener = OPENERS.get(PurePosixPath(url).suffix.lower())
+    try:
+        with open_file(url) as raw:
+            if opener is None:
+                yield raw
+            else:
+                with closing(opener(raw)) as stream:
+                    yield stream
+    except _DAMAGED as error:
+        raise FileError(f"{url}: damaged or cut off: {error}") from error
 
 
 @contextmanager
@@ -75,31 +118,40 @@ def rows_of(url: str) -> Iterator[Iterator[Row]]:
     """The rows of a file, one at a time: objects, or the lines of a text file without their ends.
 
     Raises OSError for a missing file, FileError for one that is not what its name says, also while rows are
-    taken.
+    read.
     """
-    kind = PurePosixPath(uncompressed(url)).suffix.lower()
+    kind = _suffix(url)
     try:
-        with _open(url) as raw:
-            if kind == ".parquet":
+        if kind == ".parquet":
+            with open_file(url) as raw:
                 yield _parquet(url, raw)
-                return
-            opener = OPENERS.get(PurePosixPath(url).suffix.lower())
-            with io.TextIOWrapper(opener(raw) if opener else raw, "utf-8-sig", newline="") as file:
-                yield READERS.get(kind, _lines)(url, file)
+            return
+        with open_binary(url) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as file:
+            yield READERS.get(kind, _lines)(url, file)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise FileError(f"{url}: not text in UTF-8 (byte 0x{byte:02x}); is it a binary file?") from error
-    except _DAMAGED as error:
-        raise FileError(f"{url}: damaged or cut off: {error}") from error
 
 
-def _open(url: str) -> IO[bytes]:
+def _suffix(url: str) -> str:
+    return PurePosixPath(uncompressed(url)).suffix.lower()
+
+
+@contextmanager
+def _filesystem_errors(url: str) -> Iterator[None]:
+    """Makes FileError of errors that a filesystem's own library raises."""
     try:
-        file: IO[bytes] = fsspec.open(url, "rb").open()
+        yield
     except (OSError, ValueError, ImportError):
         raise
-    except Exception as error:  # each filesystem raises errors of its own library
+    except Exception as error:
         raise FileError(f"{url}: {error}") from error
+
+
+def open_file(url: str) -> IO[bytes]:
+    """The file as it is, opened for reading. Raises OSError for a missing file, or FileError."""
+    with _filesystem_errors(url):
+        file: IO[bytes] = fsspec.open(url, "rb").open()
     return file
 
 

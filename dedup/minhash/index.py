@@ -1,9 +1,9 @@
 """The index over batches: buckets of the documents that each batch kept, in Parquet files sorted by bucket.
 
-The index of a batch is a sequence of files, each for an equal range of buckets (`bucket_range`): 24 bytes per row,
-bands + 1 rows per document. Row groups are small and carry their lowest and highest bucket, so a new batch
-reads only those in which it has buckets. The metadata of each file hold what the buckets depend on; an index
-made with other parameters is refused.
+The index of a batch is a sequence of files, each for an equal range of buckets (`bucket_range`), 24 bytes per
+row, bands + 1 rows per document. Row groups are small and carry their lowest and highest bucket, so a new
+batch reads only those in which it has buckets. The metadata of each file hold what the buckets depend on; an
+index made with other parameters is refused.
 """
 
 import json
