@@ -45,6 +45,9 @@ class Fields:
         if self.id is None:
             numbers = partition.numbers().tolist()
             return pa.array([f"{partition.file:06}-{number:012}" for number in numbers], pa.string())
+        names = partition.schema().names
+        if self.id not in names:
+            raise FileError(f"{partition.place(0)}: no field {self.id!r}; there are {', '.join(names)}")
         ids = self._column(partition, self.id, pa.string())
         if ids.null_count:
             row = ids.is_null().to_pylist().index(True)
