@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("docs/shards.md",)
+PAGES = ("docs/dedup.md", "docs/shards.md")
 EXTRAS = {"torch"}  # packages that an example may need and that need not be installed
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -74,7 +74,7 @@ class _Bars:
     def __enter__(self) -> "_Bars":
         console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description:<13}"),
+            TextColumn("{task.description:<20}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

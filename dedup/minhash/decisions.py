@@ -152,7 +152,8 @@ def _verified_pairs(
         steps.with_low_evidence, pairs, column, meta=steps.PAIRS_WITH_EVIDENCE, align_dataframes=False
     )
     pairs = persist(
-        repartition_by(pairs, partial(steps.group_of, "high", grouping), grouping.groups), "signatures"
+        repartition_by(pairs, partial(steps.group_of, "high", grouping), grouping.groups),
+        "candidate signatures",
     )
     edges = groups.map_partitions(
         steps.verified, pairs, column, parameters, meta=components.EDGES, align_dataframes=False
