@@ -1,4 +1,4 @@
-"""Words of a text: the normal form that near-duplicates and benchmark overlap share.
+"""Words and the normal form of a text, which near-duplicates and n-gram overlap share.
 
 A word is a maximal run of Unicode alphanumerics (`str.isalnum`), lower-cased. The rule is a table over code
 points: a character that is not alphanumeric separates words, any other becomes the alphanumerics of its own
@@ -20,9 +20,21 @@ from numpy.typing import NDArray
 from dedup.fnv import fnv1a
 from dedup.jit import has_numba
 
+__all__ = [
+    "CHARACTERS",
+    "Texts",
+    "normalize",
+    "table",
+    "text_hash",
+    "text_hashes",
+    "utf8",
+    "word_hash",
+    "word_hashes",
+]
+
 
 class _Characters(dict[int, str]):
-    """Code point -> what it becomes, for `str.translate`; filled as characters are met."""
+    """What each code point becomes, for `str.translate`; filled when a character is first seen."""
 
     def __missing__(self, code_point: int) -> str:
         character = chr(code_point)
@@ -73,7 +85,9 @@ def table() -> NDArray[np.uint32]:
 
 
 def utf8(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Texts for `dedup.words_kernel`: offsets, shape (texts + 1,), and bytes. Arrow data stay in place.
+    """Texts for `dedup.words_kernel`: offsets, shape (texts + 1,), int64, and their UTF-8 bytes, uint8.
+
+    Both are read-only; Arrow data are not copied.
 
     Raises UnicodeEncodeError for a string that is not valid Unicode (lone surrogates), pyarrow.ArrowInvalid,
     a ValueError, for an Arrow array of invalid UTF-8, ValueError for a null.
@@ -95,7 +109,7 @@ def utf8(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 
 
 def text_hashes(texts: Texts) -> pa.Array:
-    """`text_hash` of every text: an Arrow binary array. Raises what `utf8` raises."""
+    """`text_hash` of every text: an Arrow binary array, 16 bytes per text. Raises what `utf8` raises."""
     offsets, data = utf8(texts)
     if not has_numba():
         raw = data.tobytes()

@@ -86,7 +86,7 @@ DUPLICATES = pa.schema(
         ("keeper", pa.string()),  # doc_id of the cluster's keeper; its own for a document that is kept
         ("keeper_batch", pa.string()),
         ("keeper_url", pa.string()),
-        ("similarity", pa.float32()),  # estimated Jaccard similarity with the keeper, 1.0 for an exact copy
+        ("similarity", pa.float32()),  # estimated Jaccard similarity with the keeper; null if kept
         ("reason", pa.string()),  # ok, exact_duplicate or near_duplicate
     ]
 )

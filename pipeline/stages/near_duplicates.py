@@ -1,8 +1,9 @@
-"""Near-duplicates: signatures of the documents, and which are kept, in this batch and against earlier ones.
+"""Near-duplicates: signatures of the documents, and which of them are kept, earlier batches considered.
 
-Three tables: `signatures`, a row for each document that passed the quality rules; `duplicates`, the decision
-for each of its rows, in the same partitions and order; and `buckets`, the index of the documents that are
-kept (`index`), by which later batches find them. A batch counts for later ones once it is committed.
+Three tables: `signatures`, a row per document that passed the quality rules, with the schema
+`dedup.minhash.tables.DOCUMENTS` (karma is the priority); `duplicates`, the decision for each of its rows, in
+the same partitions and order; and `buckets`, the index of the documents that are kept
+(`dedup.minhash.index`), by which later batches find them. A batch counts for later ones once it is committed.
 """
 
 from collections import Counter
@@ -46,7 +47,7 @@ class Part:
     shingle: int
 
     def read(self, columns: Sequence[str], rows: NDArray[np.int64] | None = None) -> pa.Table:
-        """Columns of some rows; `shingles` is made from the texts."""
+        """Columns of all rows or of some; `shingles` is computed from the texts."""
         if "shingles" not in columns:
             table = self.signatures.read(self.number, columns)
             return table if rows is None else table.take(rows)
@@ -70,7 +71,7 @@ class IndexFile:
 
 
 def check(settings: NearDuplicates) -> None:
-    """Raises UserError if there is no banding for the settings."""
+    """Raises UserError if no banding fits the settings."""
     try:
         _ = parameters(settings).banding
     except ValueError as error:
@@ -78,7 +79,7 @@ def check(settings: NearDuplicates) -> None:
 
 
 def parameters(settings: NearDuplicates) -> Parameters:
-    """What near-duplicates are."""
+    """The parameters that the settings name."""
     return Parameters(settings.threshold, settings.num_perm, settings.seed, settings.shingle)
 
 
@@ -170,7 +171,7 @@ def _sketching(settings: NearDuplicates) -> dict[str, int]:
 
 
 def sign(partition: Partition, settings: NearDuplicates) -> Output:
-    """The signatures of a partition's documents."""
+    """The signatures of a partition's documents: schema `dedup.minhash.tables.DOCUMENTS`."""
     documents = partition.read("documents", ["doc_id", "url", "karma", "text", "reason"])
     documents = documents.filter(pc.equal(documents["reason"], OK))
     rows, shingles = minhash.signatures_and_counts(documents["text"], **_sketching(settings))
@@ -194,7 +195,7 @@ def s_curve(run: Run) -> str:
 
 
 def convert(decided: pd.DataFrame, partition: Partition, batches: Sequence[str]) -> Output:
-    """A partition of the decisions as it is stored, batches by their names."""
+    """A partition of the decisions as it is stored: schema DUPLICATES, batches by name."""
     names = [batches[order] for order in decided["keeper_batch"]]
     rows = frames.to_arrow(decided.assign(keeper_batch=names), DUPLICATES)
     return Output(rows, {STAGE: dict(Counter(rows["reason"].to_pylist()))})

@@ -1,10 +1,9 @@
-"""The compiled loops do what the Python and numpy of `dedup.words` and `dedup.minhash.signatures` say."""
+"""The compiled loops make the signatures that datasketch makes, with and without numba."""
 
 import io
 import json
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,58 +13,11 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup import words, words_kernel
+from dedup import words
 from dedup.jit import has_numba
 from dedup.minhash import kernel, signatures
+from tests.dedup.texts import DIRTY, TEXTS, VALID
 from tests.shared import SHARED, needs_shared
-
-VALID = st.text(st.characters(exclude_categories=["Cs"]))
-DIRTY = st.lists(
-    st.sampled_from(
-        ["word", "İ", "ẞ", "Σ", "ﬁ", "Ⱥ", "\0", "\u0301", "𐐀", "𝔘", "é", "東京", "½", " ", "—", "\n"]
-    ),
-    max_size=60,
-).map("".join)
-TEXTS = st.lists(VALID | DIRTY, max_size=5)
-
-
-def hashed(texts: list[str]) -> list[list[int]]:
-    offsets, data = words.utf8(texts)
-    found = []
-    for start, stop in pairwise(offsets):
-        out = np.full(
-            (stop - start) // 2 + 3, 7, np.uint64
-        )  # one more than is asked for, to see it untouched
-        ends = np.full(len(out), -7, np.int64)
-        count = words_kernel.hash_words(data, start, stop, words.table(), out, ends)
-        assert out[-1] == 7
-        assert ends[-1] == -7
-        pieces = [data[a:b].tobytes().decode() for a, b in pairwise([start, *ends[:count]])]
-        assert [words.normalize(piece) for piece in pieces] == words.normalize(
-            data[start:stop].tobytes().decode()
-        ).split()
-        found.append(out[:count].tolist())
-    return found
-
-
-@given(TEXTS)
-def test_words(texts: list[str]) -> None:
-    assert hashed(texts) == [words.word_hashes(text).tolist() for text in texts]
-
-
-@given(TEXTS)
-def test_normal_form(texts: list[str]) -> None:
-    offsets, data = words.utf8(texts)
-    ends, normal = words_kernel.normalize_all(offsets, data, words.table())
-    found = [normal[a:b].tobytes().decode() for a, b in pairwise(ends)]
-    assert found == [words.normalize(text) for text in texts]
-    assert words.text_hashes(texts).to_pylist() == [words.text_hash(text) for text in texts]
-
-
-def test_every_character() -> None:
-    text = " ".join(f"x{chr(c)}Y" for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000)
-    assert hashed([text]) == [words.word_hashes(text).tolist()]
-    assert words.text_hashes([text])[0].as_py() == words.text_hash(text)
 
 
 @given(TEXTS, st.integers(2, 40), st.integers(0, 2**32 - 1), st.integers(1, 9))
@@ -97,19 +49,6 @@ def test_slices_and_chunks(texts: list[str]) -> None:
         assert np.array_equal(signatures.minhash_signatures(column[1:]), expected[1:])
         assert words.text_hashes(column[1:-1]).equals(hashes[1:-1])
     assert signatures.minhash_signatures(pa.chunked_array([], pa.string())).shape == (0, 128)
-
-
-def test_invalid_utf8_is_refused() -> None:
-    for raw in (b"\xed\xa0\x80", b"a\xff", b"\xe2\x82"):
-        column = pa.Array.from_buffers(
-            pa.string(),
-            1,
-            [None, pa.py_buffer(np.array([0, len(raw)], np.int32).tobytes()), pa.py_buffer(raw)],
-        )
-        with pytest.raises(ValueError, match="UTF8"):
-            signatures.minhash_signatures(column)
-    with pytest.raises(UnicodeEncodeError):
-        words.text_hashes(["\ud800"])
 
 
 @pytest.fixture
