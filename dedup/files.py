@@ -101,14 +101,10 @@ def open_binary(url: str) -> Iterator[IO[bytes]]:
 
     Raises OSError for a missing file, FileError for a damaged one, also while bytes are read.
     """
-    opener = OPENERS.get(PurePosixPath(url).suffix.lower())
+    opener = OPENERS.get(PurePosixPath(url).suffix.lower(), io.BufferedReader)
     try:
-        with open_file(url) as raw:
-            if opener is None:
-                yield raw
-            else:
-                with closing(opener(raw)) as stream:
-                    yield stream
+        with open_file(url) as raw, closing(opener(raw)) as stream:
+            yield stream
     except _DAMAGED as error:
         raise FileError(f"{url}: damaged or cut off: {error}") from error
 

@@ -200,14 +200,15 @@ def _output(url: str) -> Iterator[tuple[str, str]]:
     fs, path = fsspec.url_to_fs(url)
     if fs.exists(path) and (fs.isfile(path) or fs.ls(path, detail=False)):
         raise FileError(f"{url}: exists and is not empty; name another directory, or delete it")
-    target = fs.unstrip_protocol(path).rstrip("/")
-    scratch = f"{target}/_temporary"
-    fs.makedirs(f"{path.rstrip('/')}/_temporary", exist_ok=True)
+    path = path.rstrip("/")
+    scratch = f"{path}/_temporary"
+    fs.makedirs(scratch, exist_ok=True)
     try:
-        yield target, scratch
-        fs.rm(f"{path.rstrip('/')}/_temporary", recursive=True)
+        yield fs.unstrip_protocol(path), fs.unstrip_protocol(scratch)
+        fs.invalidate_cache()
+        fs.rm(scratch, recursive=True)
     except BaseException:
         fs.invalidate_cache()
-        for child in fs.ls(path, detail=False):
+        for child in fs.ls(path, detail=False) if fs.exists(path) else []:
             fs.rm(child, recursive=True)
         raise

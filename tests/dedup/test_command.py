@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from distributed import LocalCluster
 
 from dedup import near_duplicates
 from dedup.__main__ import main
+from tests import s3
 from tests.shared import SHARED, needs_shared
 
 WORDS = [f"word{number}" for number in range(400)]
@@ -195,6 +197,24 @@ def test_no_documents_no_files_no_scheduler(
     arguments = [str(tmp_path / "empty.jsonl"), str(tmp_path / "out"), "--text", "t"]
     assert main([*arguments, "--scheduler", "nowhere"]) == 2
     assert "nowhere: no Dask scheduler answers there" in capsys.readouterr().err
+
+
+def test_in_a_bucket(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = ("--text", "body", "--id", "name", "--workers", "1", "--rows", "25")
+    assert main([str(source), str(tmp_path / "local"), *fields]) == 0
+    with s3.server(tmp_path):
+        bucket = fsspec.filesystem("s3")
+        bucket.mkdir("bucket")
+        bucket.put_file(str(source), "bucket/in/a.jsonl")
+        assert main(["s3://bucket/in", "s3://bucket/out", *fields]) == 0
+        bucket.invalidate_cache()
+        assert len(bucket.find("bucket/out")) == 3
+        bucket.get("bucket/out/", f"{tmp_path}/remote/", recursive=True)
+        assert main(["s3://bucket/in/*.jsonl", "s3://bucket/out", *fields]) == 2
+        assert "exists and is not empty" in capsys.readouterr().err
+        assert main(["s3://nobody/in", "s3://bucket/other", *fields]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert rows(tmp_path / "remote") == rows(tmp_path / "local")
 
 
 @needs_shared
