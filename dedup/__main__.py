@@ -14,14 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, arguments = "overlap", arguments[1:]
     else:
         command = "near_duplicates"
-    try:
-        module = importlib.import_module(f"dedup.commands.{command}")
-    except ModuleNotFoundError as error:
-        if error.name != f"dedup.commands.{command}":
-            raise
-        print(f"dedup: there is no command {command!r} in this version", file=sys.stderr)
-        return 2
-    code: int = module.main(arguments)
+    code: int = importlib.import_module(f"dedup.commands.{command}").main(arguments)
     return code
 
 

@@ -92,8 +92,8 @@ def deduplicate(
     `doc_id`. The rows depend neither on the workers nor on `rows`, the size of a partition.
 
     client: of the Dask cluster to use, by default the current one. progress: is called for each step with its
-    name and futures, and has to wait for them. A worker holds some partitions of documents, the driver about
-    100 bytes per partition. Raises OSError or `dedup.files.FileError` for what cannot be read or written,
+    name and futures, and has to wait for them. A worker holds some partitions, the driver the schema of each.
+    Raises OSError or `dedup.files.FileError` for what cannot be read or written,
     ValueError for a threshold that no banding fits. Whatever is raised, nothing is left in `output`.
 
         from distributed import Client
