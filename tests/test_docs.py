@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -23,8 +25,15 @@ def run_command(command: str) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
+@pytest.fixture
+def dask_defaults() -> Iterator[None]:
+    """The configuration of a reader, whatever a test before has loaded."""
+    with dask.config.set({"dataframe.shuffle.method": None, "dataframe.convert-string": None}):
+        yield
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask_defaults: None) -> None:
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text(encoding="utf-8")
     namespace = {"__name__": "__main__"}
