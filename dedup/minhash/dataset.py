@@ -150,9 +150,19 @@ class _Run:
         return self._results(name, self.client.map(function, *arguments, pure=False))
 
     def _results(self, name: str, futures: Sequence[Any]) -> list[Any]:
-        self.progress(name, futures)
-        results: list[Any] = self.client.gather(futures)
+        try:
+            self.progress(name, futures)
+            results: list[Any] = self.client.gather(futures)
+        except BaseException:
+            self._stop(futures)
+            raise
         return results
+
+    def _stop(self, futures: Sequence[Any]) -> None:
+        """Cancels the tasks that have not begun, and waits for the others: they may be writing."""
+        begun = {key for keys in self.client.processing().values() for key in keys}
+        self.client.cancel([future for future in futures if future.key not in begun])
+        wait([future for future in futures if future.key in begun])
 
     def _persist(self, frame: dd.DataFrame, name: str) -> dd.DataFrame:
         frame = frame.persist()
