@@ -16,7 +16,8 @@ import numpy as np
 from dedup.bloom.bloom_filter import BloomFilter
 from dedup.bloom.sizing import BLOCK
 from dedup.files import rows_of
-from dedup.ngrams.hashing import Hashes, NGrams, hash_units, mix
+from dedup.hashes import Hashes, splitmix64
+from dedup.ngrams.hashing import NGramHasher, hash_units
 from dedup.words import word_hashes
 
 ITEMS = 2_000_000
@@ -32,7 +33,10 @@ def main() -> None:
     pattern = np.random.default_rng(0).integers(0, 2**64, 1 << 17, dtype=np.uint64)
     for start in range(0, len(filter_.words), len(pattern)):  # half of its bits set, as when full
         filter_.words[start : start + len(pattern)] = pattern[: len(filter_.words) - start]
-    present, absent = mix(np.arange(ITEMS, dtype=np.uint64)), mix(np.arange(ITEMS, dtype=np.uint64) + 2**40)
+    present, absent = (
+        splitmix64(np.arange(ITEMS, dtype=np.uint64)),
+        splitmix64(np.arange(ITEMS, dtype=np.uint64) + 2**40),
+    )
     filter_.add(present[:10])
     filter_.contains(present[:10])
     print(f"filter of {filter_.n_bits / 2**33:.2f} GiB, {filter_.n_hashes} hashes")
@@ -44,9 +48,9 @@ def main() -> None:
         print(f"{what}: {ITEMS / min(seconds(work, items) for _ in range(3)) / 1e6:.2f} M/s")
     full = BloomFilter.sized(ITEMS, 1e-8)
     full.add(present)
-    ngrams = NGrams("words", 8)
+    ngrams = NGramHasher("words", 8)
     print(f"by its bits: {full.false_positive_rate(ITEMS):.3g}")
-    print(f"random units: {full.contains(ngrams.absent(TRIALS, 1)).sum()} of {TRIALS:,} found")
+    print(f"random units: {full.contains(ngrams.random_absent(TRIALS, 1)).sum()} of {TRIALS:,} found")
     if arguments.words:
         with rows_of(arguments.words) as rows:
             words = np.unique(np.concatenate([word_hashes(str(row)) for row in rows]))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.ngrams import benchmarks
-from dedup.ngrams.hashing import NGrams
+from dedup.ngrams.hashing import NGramHasher
 from dedup.words import normalize
 from shards import tokenizer
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=1000)
     arguments = parser.parse_args()
     encoder = tokenizer.load()
-    ngrams = NGrams(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
+    ngrams = NGramHasher(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
     words = normalize(" ".join(benchmarks.read(arguments.benchmark).texts)).split()
     ends = np.cumsum([len(units) for units in ngrams.units(words)])
     print(f"| tokens | edit | {' | '.join(f'{count} words' for count in EDITS)} |")
@@ -64,7 +64,7 @@ def drawn(ends: NDArray[np.int64], length: int, count: int) -> list[tuple[int, i
     return [(at, int(last[at]) + 1) for at in random.Random(SEED).sample(exact, count)]
 
 
-def cell(words: list[str], spans: list[tuple[int, int]], edit: Edit, count: int, ngrams: NGrams) -> str:
+def cell(words: list[str], spans: list[tuple[int, int]], edit: Edit, count: int, ngrams: NGramHasher) -> str:
     rng = random.Random(SEED)
     passages, documents = [], []
     for start, end in spans:
@@ -78,7 +78,7 @@ def cell(words: list[str], spans: list[tuple[int, int]], edit: Edit, count: int,
         before, after = (words[at : at + 20] for at in around)
         passages.append(" ".join(passage))
         documents.append(" ".join([*before, *edited, *after]))
-    wanted, planted = ngrams.grams(passages), ngrams.grams(documents)
+    wanted, planted = ngrams.hash(passages), ngrams.hash(documents)
     shares, runs = [], []
     for i in range(len(spans)):
         mine = wanted.hashes[wanted.offsets[i] : wanted.offsets[i + 1]]

@@ -23,10 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dedup.files import rows_of
+from dedup.hashes import splitmix64
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.hashing import NGrams, hash_units, mix
+from dedup.ngrams.hashing import NGramHasher, hash_units
 from dedup.ngrams.lookup import Lookup
-from dedup.ngrams.overlap import BenchmarkIndex
 from dedup.ngrams.vocabulary import vocabulary
 from shards import tokenizer
 
@@ -44,14 +45,14 @@ def main() -> None:
     with rows_of(arguments.texts) as rows:
         texts = [str(row[arguments.field]) for row in rows if not isinstance(row, str)]
     encoder = tokenizer.load()
-    ngrams = NGrams(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
+    ngrams = NGramHasher(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
     examples = texts[:100]
     column = pa.array(texts, pa.large_string())
     size = sum(len(text.encode()) for text in texts)
-    ngrams.grams(examples)  # compiles, or reads the cache
+    ngrams.hash(examples)  # compiles, or reads the cache
     before = psutil.Process().memory_info().rss
     index = BenchmarkIndex.build([Benchmark("b", "b", [str(i) for i in range(100)], examples)], ngrams)
-    random = mix(np.arange(arguments.ngrams, dtype=np.uint64))
+    random = splitmix64(np.arange(arguments.ngrams, dtype=np.uint64))
     index.lookup = Lookup(np.unique(np.concatenate([index.hashes, random])))
     del random
     print(f"{len(texts):,} texts, {size / 1e6:.1f} MB; {len(index.hashes):,} n-grams of benchmarks")
@@ -60,7 +61,7 @@ def main() -> None:
 
     def scan() -> None:
         for batch in batches:
-            index.lookup.find(ngrams.grams(batch).hashes)
+            index.lookup.find(ngrams.hash(batch).hashes)
 
     vocabulary.cache_clear()
     print(
@@ -75,7 +76,7 @@ def main() -> None:
         if taken > PEER_BYTES:
             break
     naive = [taken / seconds(lambda: by_reference(ngrams, sample)) / 1e6 for _ in range(3)]
-    ours = [taken / seconds(lambda: ngrams.grams(sample)) / 1e6 for _ in range(3)]
+    ours = [taken / seconds(lambda: ngrams.hash(sample)) / 1e6 for _ in range(3)]
     print(f"numpy and tiktoken, everything encoded: {statistics.median(naive):.2f} MB/s,")
     print(f"  ratio {statistics.median(ours) / statistics.median(naive):.1f}")
     memory(texts, arguments.ngrams, ngrams)
@@ -83,9 +84,9 @@ def main() -> None:
         datatrove(examples, sample, taken, index, ngrams)
 
 
-def memory(texts: list[str], n_grams: int, ngrams: NGrams) -> None:
+def memory(texts: list[str], n_grams: int, ngrams: NGramHasher) -> None:
     """Resident memory of a fresh process that loads an index of these texts and scans them."""
-    enough = int(np.searchsorted(np.cumsum(ngrams.grams(texts[:200_000]).counts), n_grams)) + 1
+    enough = int(np.searchsorted(np.cumsum(ngrams.hash(texts[:200_000]).counts), n_grams)) + 1
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory)
         chosen = texts[:enough]
@@ -99,14 +100,14 @@ def memory(texts: list[str], n_grams: int, ngrams: NGrams) -> None:
 
 def scan(directory: Path) -> None:
     process, encoder = psutil.Process(), tokenizer.load()
-    ngrams = NGrams(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
-    ngrams.grams(["warm up"])
+    ngrams = NGramHasher(encode_batch=encoder.encode_batch, tokenizer=encoder.checksum)
+    ngrams.hash(["warm up"])
     base = process.memory_info().rss
     index = BenchmarkIndex.load(str(directory / "index.parquet"), ngrams, texts=False)
-    index.scan(ngrams.grams(["warm up"]))
+    index.scan(ngrams.hash(["warm up"]))
     loaded, most = process.memory_info().rss, 0
     for batch in pq.ParquetFile(directory / "texts.parquet").iter_batches(1000):
-        index.scan(ngrams.grams(batch["text"]))
+        index.scan(ngrams.hash(batch["text"]))
         most = max(most, process.memory_info().rss)
     print(
         f"a scanning process: {base / 2**20:.0f} MiB before, {loaded / 2**20:.0f} with an index of "
@@ -115,7 +116,7 @@ def scan(directory: Path) -> None:
     )
 
 
-def by_reference(ngrams: NGrams, texts: list[str]) -> None:
+def by_reference(ngrams: NGramHasher, texts: list[str]) -> None:
     hash_units(ngrams.units(texts), ngrams.n)
 
 
@@ -126,7 +127,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def datatrove(
-    examples: list[str], sample: list[str], size: int, index: BenchmarkIndex, ngrams: NGrams
+    examples: list[str], sample: list[str], size: int, index: BenchmarkIndex, ngrams: NGramHasher
 ) -> None:
     from datatrove.data import Document
     from datatrove.pipeline.decont import NGramsDecontConfig, NGramsDecontFilter
@@ -140,7 +141,7 @@ def datatrove(
     ours, theirs = [], []
     for _ in range(3):
         theirs.append(seconds(lambda: [peer.filter(document) for document in documents]))
-        ours.append(seconds(lambda: index.lookup.find(ngrams.grams(sample).hashes)))
+        ours.append(seconds(lambda: index.lookup.find(ngrams.hash(sample).hashes)))
     speeds = [size / statistics.median(times) / 1e6 for times in (ours, theirs)]
     print(f"datatrove's NGramsDecontFilter {speeds[1]:.2f} MB/s, ours {speeds[0]:.1f}")
     print(f"  ratio {speeds[0] / speeds[1]:.0f}")

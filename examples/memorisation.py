@@ -17,7 +17,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from dedup.bloom.bloom_filter import BloomFilter
-from dedup.ngrams.hashing import NGrams
+from dedup.ngrams.hashing import NGramHasher
 from shards.reader import read_documents, read_texts
 from shards.tokenizer import load
 
@@ -27,7 +27,7 @@ COLOURS = {"held-out": "#4477aa", "unconditional": "#ee6677", "conditional": "#2
 def main() -> None:
     options = parse()
     tokenizer = load()
-    ngrams = NGrams("tokens", 8, tokenizer.encode_batch, tokenizer.checksum)
+    ngrams = NGramHasher("tokens", 8, tokenizer.encode_batch, tokenizer.checksum)
     training = training_set(f"{options.shards}/train", ngrams)
     model = GPT2LMHeadModel.from_pretrained(options.model, local_files_only=True).eval()
     length = min(options.length, model.config.n_positions)
@@ -53,13 +53,13 @@ def main() -> None:
     print(options.out)
 
 
-def training_set(path: str, ngrams: NGrams) -> BloomFilter:
+def training_set(path: str, ngrams: NGramHasher) -> BloomFilter:
     """The 8-grams of all training documents, at a false positive rate of 1e-8."""
     tokens = sum(len(ids) for _, _, ids in read_documents(path))
     training = BloomFilter.sized(tokens, 1e-8, ngrams.identity)
     texts = (text for _, _, text in read_texts(path))
     while chunk := list(islice(texts, 1000)):
-        training.add(ngrams.grams(chunk).hashes)
+        training.add(ngrams.hash(chunk).hashes)
     return training
 
 
@@ -77,9 +77,9 @@ def sample(model: GPT2LMHeadModel, prefixes: list[np.ndarray], length: int, end:
     return [ids[1:] if ids[0] == end else ids for ids in made]
 
 
-def per_text(texts: list[str], ngrams: NGrams) -> Iterator[np.ndarray]:
+def per_text(texts: list[str], ngrams: NGramHasher) -> Iterator[np.ndarray]:
     """The hashed 8-grams of each text that has any."""
-    grams = ngrams.grams(texts)
+    grams = ngrams.hash(texts)
     return (hashes for hashes in np.split(grams.hashes, grams.offsets[1:-1]) if len(hashes))
 
 

@@ -1,7 +1,7 @@
-"""How often a Bloom filter is wrong, measured with n-grams that it does not hold.
+"""The false positive rate of a Bloom filter of n-grams, measured with n-grams that it does not hold.
 
-The GPT-2 paper (section 4) tries one million random strings. Those are of units that no text has; n-grams of
-real words say more of the filter as it is asked in earnest.
+The GPT-2 paper (section 4) queries one million random strings. Those consist of units that no text has;
+n-grams of real words tell more about the queries that a filter is made for.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,18 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from dedup.bloom.bloom_filter import BloomFilter
-from dedup.ngrams.hashing import Hashes, NGrams, hash_run
+from dedup.hashes import Hashes
+from dedup.ngrams.hashing import NGramHasher, hash_sequence
 from dedup.words import normalize
 
-_AT_ONCE = 1_000_000
-_RARE = 1e-3  # of the n-grams tried, how many may be expected to be in the texts after all
+__all__ = ["FalsePositives", "count_false_positives"]
+
+_CHUNK = 1_000_000  # n-grams
+_EXPECTED_PRESENT = 1e-3  # at most so many of the n-grams tried may be expected to be in the texts
 
 
 @dataclass(frozen=True)
-class Trial:
-    """How many of the n-grams tried were found.
+class FalsePositives:
+    """How many absent n-grams a filter found.
 
-    words: how many distinct words they were drawn from. missing: why none was tried; found is None then.
+    words: how many distinct words the n-grams were drawn from. tried: how many n-grams. found: how many of
+    them the filter has, None if none was tried. missing: why none was tried.
     """
 
     words: int
@@ -30,27 +34,29 @@ class Trial:
     missing: str = ""
 
 
-def real_words(
-    filter_: BloomFilter, ngrams: NGrams, texts: Iterable[str], count: int, distinct: int, seed: int
-) -> Trial:
-    """Asks a filter for random n-grams of the words of texts.
+def count_false_positives(
+    filter_: BloomFilter, ngrams: NGramHasher, texts: Iterable[str], count: int, distinct: int, seed: int
+) -> FalsePositives:
+    """Queries a filter for random n-grams of the words of texts.
 
-    Words of several units are left out, so that each of the n units is drawn by itself: a word of many tokens
-    would bring n-grams along that the texts have. count: how many n-grams. distinct: how many the filter
-    holds: at most these can be among the words**n that are drawn from, and if a thousandth of one is to be
-    expected among the n-grams tried, nothing is tried, as what is found would not be a mistake for certain.
+    ngrams: what the filter was filled with. count: how many n-grams to try. distinct: how many the filter
+    holds. Words of several units are left out, so that each of the n units is drawn independently: a word of
+    many tokens would bring along n-grams that the texts have.
+
+    At most `distinct` of the words**n possible n-grams are in the filter. Where more than a thousandth of one
+    is to be expected among those tried, nothing is tried, since a hit would not have to be an error.
     """
     words = sorted({word for text in texts for word in normalize(text).split()})
     pool = np.unique([units[0] for units in ngrams.units(words) if len(units) == 1]).astype(np.uint64)
-    if len(pool) ** ngrams.n * _RARE < count * distinct or not len(pool):
-        return Trial(
+    if len(pool) ** ngrams.n * _EXPECTED_PRESENT < count * distinct or not len(pool):
+        return FalsePositives(
             len(pool), 0, None, f"too few: random {ngrams.n}-grams of them could be in the texts by chance"
         )
     chunks = _random(pool, ngrams.n, count, seed)
-    return Trial(len(pool), count, sum(int(filter_.contains(hashes).sum()) for hashes in chunks))
+    return FalsePositives(len(pool), count, sum(int(filter_.contains(hashes).sum()) for hashes in chunks))
 
 
 def _random(pool: Hashes, n: int, count: int, seed: int) -> Iterator[Hashes]:
     random = np.random.default_rng(seed)
-    for start in range(0, count, _AT_ONCE):
-        yield hash_run(random.choice(pool, min(_AT_ONCE, count - start) + n - 1), n)
+    for start in range(0, count, _CHUNK):
+        yield hash_sequence(random.choice(pool, min(_CHUNK, count - start) + n - 1), n)

@@ -1,4 +1,4 @@
-"""How large a blocked Bloom filter must be for a false positive rate (see `dedup.bloom.bloom_filter`)."""
+"""The size of a blocked Bloom filter (`dedup.bloom.bloom_filter`) for a false positive rate."""
 
 import math
 from functools import lru_cache
@@ -6,46 +6,52 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["BITS", "BLOCK", "MIN_BLOCKS", "block_false_positive_rate", "blocks_needed"]
+
 BLOCK = 512  # bits: a cache line
-BITS = 7  # of an item in each of its blocks
-MIN_BLOCKS = 1024  # of a filter made for a rate: with fewer, chance decides how full they get
+BITS = 7  # an item's bits in each of its blocks
+MIN_BLOCKS = 1024  # a filter made for a rate has at least these: with fewer, their fill varies too much
 
 
-def blocks(items: int, blocks_per_item: int, rate: float) -> int:
-    """How many blocks keep the rate with so many items: bisection over `block_rate`."""
+def blocks_needed(items: int, blocks_per_item: int, rate: float) -> int:
+    """The number of blocks with which `items` distinct items have at most this rate, by bisection."""
     items = max(items, 1)
     target = rate ** (1 / blocks_per_item)
     few, enough = 0, MIN_BLOCKS
-    while block_rate(items * blocks_per_item / enough, enough) > target:
+    while block_false_positive_rate(items * blocks_per_item / enough, enough) > target:
         few, enough = enough, 2 * enough
     while enough - few > max(1, enough >> 20):
         middle = (few + enough) // 2
-        if middle >= MIN_BLOCKS and block_rate(items * blocks_per_item / middle, middle) <= target:
+        if (
+            middle >= MIN_BLOCKS
+            and block_false_positive_rate(items * blocks_per_item / middle, middle) <= target
+        ):
             enough = middle
         else:
             few = middle
     return enough
 
 
-def block_rate(load: float, n_blocks: int) -> float:
-    """How often seven random bits of a block are set where blocks have `load` items on average.
+def block_false_positive_rate(load: float, n_blocks: int) -> float:
+    """The probability that seven random bits of a block are all set, with `load` items per block on average.
 
-    The items of a block are Poisson's. Three standard errors of the mean over all blocks are added.
+    The number of items in a block follows a Poisson distribution. Three standard errors of the mean over
+    `n_blocks` blocks are added.
     """
     rates = _rates()
     loads = np.arange(len(rates))
     log_factorials = np.concatenate([np.zeros(1), np.cumsum(np.log(loads[1:]))])
     weights = np.exp(loads * math.log(load) - load - log_factorials)
-    weights[-1] += max(0.0, 1 - float(weights.sum()))  # fuller ones: as good as full
+    weights[-1] += max(0.0, 1 - float(weights.sum()))  # blocks beyond the table count as full
     mean = float(weights @ rates)
     return mean + 3 * math.sqrt(max(0.0, float(weights @ rates**2) - mean**2) / n_blocks)
 
 
 @lru_cache(maxsize=1)
 def _rates() -> NDArray[np.float64]:
-    """How often seven random bits of a block of n items are set: shape (1025,), by n; 1 for the last one.
+    """The same probability in a block of exactly n items: shape (1025,), by n; 1 for the last.
 
-    Exact: the distribution of the number of set bits, ball by ball.
+    Exact: the distribution of the number of set bits is computed one bit after the other.
     """
     positions = np.arange(BLOCK + 1) / BLOCK
     ones = np.zeros(BLOCK + 1)

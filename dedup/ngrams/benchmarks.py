@@ -1,33 +1,36 @@
-"""Reading test sets.
+"""Benchmarks (test sets) from files.
 
-Which fields of a row are its text, and whether the file is one stream, is told by the caller, or by
-`registry.json` for files of well-known benchmarks, or guessed from the names of the fields.
+The caller can say which fields of a row are its text, and whether a file is one stream. If not,
+`registry.json` says it for files of well-known benchmarks; for others it is guessed from the field names.
 """
 
 import fnmatch
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
 from dedup.files import FileError, Row, rows_of, uncompressed
-from dedup.words import normalize
+from dedup.ngrams.streams import CHUNK_CHARACTERS, pieces
+
+__all__ = ["Benchmark", "KnownBenchmark", "read", "read_batches", "registry", "with_unique_names"]
 
 GUESSES = ("text", "content", "question", "prompt", "query", "sentence", "premise", "passage", "context")
-_AT_ONCE = 1 << 20  # characters of a training set that are held
 IDS = ("id", "task_id", "example_id", "ind", "idx")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A test set. A stream (a language-modelling split) is one text; of others each example is a text.
+    """A test set: one text if it is a stream (a language-modelling split), else one text per example.
 
-    ids, texts: of the examples, equally many. fields: of a row, joined by line breaks; none for text files.
+    ids, texts: of the examples, equally many. fields: whose values were joined by line breaks to make a text;
+    none for text files.
     """
 
     name: str
@@ -39,8 +42,8 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Known:
-    """An entry of the registry: `files` are patterns of the last three parts of a lower-case path."""
+class KnownBenchmark:
+    """An entry of the registry. files: patterns for the last three parts of a path in lower case."""
 
     name: str
     files: Sequence[str]
@@ -49,21 +52,23 @@ class Known:
 
 
 @cache
-def registry() -> tuple[Known, ...]:
-    """The well-known benchmarks."""
+def registry() -> tuple[KnownBenchmark, ...]:
+    """The benchmarks that `registry.json` lists."""
     entries = json.loads(resources.files("dedup.ngrams").joinpath("registry.json").read_text("utf-8"))
-    return tuple(Known(**entry) for entry in entries)
+    return tuple(KnownBenchmark(**entry) for entry in entries)
 
 
 def read(
     url: str, *, name: str | None = None, fields: Sequence[str] | None = None, stream: bool | None = None
 ) -> Benchmark:
-    """Reads a test set from an fsspec path.
+    """Reads a test set from an fsspec path (formats: `dedup.files`).
 
-    fields: dotted paths into a row (`choices.text`), through lists too; what they hold is text or lists of
-    text. stream: by default true for text files and false for others; the examples of a text file are its
-    lines.
-    Raises OSError for a missing file, FileError for one that is not what it should be.
+    fields: dotted paths into a row (`choices.text`), also through lists; their values are text or lists of
+    text. stream: by default true for text files and false for others. The examples of a text file that is
+    not a stream are its lines.
+
+    Raises OSError for a missing file, FileError for a file without text or in another format than its name
+    says.
     """
     ids, texts = [], []
     with _opened(url, fields) as source:
@@ -80,23 +85,23 @@ def read(
     return Benchmark(name or source.name, url, ids, texts, stream, source.fields)
 
 
-def batches(url: str, n: int) -> Iterator[list[str]]:
-    """The texts of a training set in a file, some megabytes at a time: by the rules of `read`.
+def read_batches(url: str, n: int) -> Iterator[list[str]]:
+    """The texts of a training set in a file, some megabytes at a time, by the rules of `read`.
 
-    n: a stream comes in pieces, each of which begins with the last n words of the one before, so that they
-    have the n-grams of the stream and no others. Raises what `read` raises, also while texts are taken.
+    n: a stream comes in pieces. Each begins with the last n words of the one before, so that together they
+    have the n-grams of the stream and no others. Raises what `read` raises, also during the iteration.
     """
     with _opened(url, None) as source:
         texts = (text for _, text in source.rows)
         if source.stream:
-            for piece in _pieces(texts, n):
+            for piece in pieces(texts, n):
                 yield [piece]
             return
         batch, size = [], 0
         for text in texts:
             batch.append(text)
             size += len(text)
-            if size > _AT_ONCE:
+            if size > CHUNK_CHARACTERS:
                 yield batch
                 batch, size = [], 0
         if batch:
@@ -105,7 +110,7 @@ def batches(url: str, n: int) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class _Source:
-    """An open file: its rows with their texts, one at a time."""
+    """An open file: its rows with their texts, read one at a time."""
 
     name: str
     fields: list[str]
@@ -129,43 +134,30 @@ def _opened(url: str, asked: Sequence[str] | None) -> Iterator[_Source]:
         yield _Source(name, fields, known.stream if known else isinstance(first, str), texts)
 
 
-def _pieces(lines: Iterable[str], n: int) -> Iterator[str]:
-    """One stream in pieces of n words at least, each beginning with the last n of the one before."""
-    parts, size = [], 0
-    for block in itertools.chain.from_iterable(map(_blocks, lines)):
-        parts.append(block)
-        size += len(block)
-        if size > _AT_ONCE:
-            piece, size = "\n".join(parts), 0
-            if len(last := _last_words(piece, n)) == n:
-                yield piece
-                parts = [" ".join(last)]
-    yield "\n".join(parts)
+def with_unique_names(benchmarks: Sequence[Benchmark], others: Sequence[Benchmark] = ()) -> list[Benchmark]:
+    """Benchmarks of the same name get that of their file, too; if these are the same, its path.
+
+    others: benchmarks that keep their names.
+    """
+    renamed = list(benchmarks)
+    for where in (lambda b: PurePosixPath(b.source).name, lambda b: b.source):
+        names = Counter(b.name for b in (*renamed, *others))
+        renamed = [
+            replace(b, name=f"{b.name} ({where(b)})") if names[now.name] > 1 else now
+            for b, now in zip(benchmarks, renamed, strict=True)
+        ]
+    return renamed
 
 
-def _blocks(line: str) -> Iterator[str]:
-    """A line, or a very long one in blocks, cut at spaces."""
-    start = 0
-    while len(line) - start > _AT_ONCE and (space := line.find(" ", start + _AT_ONCE)) > 0:
-        yield line[start:space]
-        start = space
-    yield line[start:]
-
-
-def _last_words(text: str, n: int) -> list[str]:
-    words = normalize(text[-1000 * n :]).split()[1:]  # the first may be cut
-    return (words if len(words) >= n else normalize(text).split())[-n:]
-
-
-def _known(url: str, row: Row) -> Known | None:
-    """The entry of the registry for a file: of several the first whose fields the row has."""
+def _known(url: str, row: Row) -> KnownBenchmark | None:
+    """The registry's entry for a file; of several the first whose fields the row has."""
     entries = [k for k in registry() if any(fnmatch.fnmatch(_tail(url), pattern) for pattern in k.files)]
     fitting = [k for k in entries if not isinstance(row, str) and k.fields and _has(row, k.fields)]
     return next(iter(fitting or entries), None)
 
 
-def _fields(url: str, row: Row, asked: Sequence[str] | None, known: Known | None) -> list[str]:
-    """The fields to read: what the caller asks for, else what the registry knows, else a guess."""
+def _fields(url: str, row: Row, asked: Sequence[str] | None, known: KnownBenchmark | None) -> list[str]:
+    """The fields to read: those the caller names, else the registry's, else a guess."""
     if isinstance(row, str):
         if asked:
             raise FileError(f"{url}: a text file has no field {_named(asked)}")
@@ -207,7 +199,7 @@ def _has(row: Mapping[str, Any], fields: Sequence[str]) -> bool:
 
 
 def _find(row: Any, path: str) -> tuple[Any] | None:
-    """What a row holds at a dotted path; of lists on the way all that have it."""
+    """The value at a dotted path, as a tuple of one; None if there is none. Lists on the way are searched."""
     if isinstance(row, list):
         found = [value for item in row if (value := _find(item, path))]
         return ([value for (value,) in found],) if found else None

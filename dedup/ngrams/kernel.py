@@ -1,35 +1,44 @@
-"""The compiled inner loops of n-gram overlap (numba): words to units to hashes of n-grams, and look-ups.
+"""The compiled inner loops of n-gram overlap (numba): words to units to hashed n-grams, and look-ups.
 
-Each loop does one thing to a buffer that stays in the cache. What a look-up reads depends on its hash alone,
-so the processor has many cache misses under way at once. The GIL is released. Indices are unsigned (see
-`dedup.words_kernel`).
+Each loop does one thing to a buffer that stays in the cache. The address that a look-up reads depends on its
+hash alone, so the processor has many cache misses under way at once. The GIL is released. Indices are
+unsigned (see `dedup.words_kernel`). Nothing is checked here: the callers check.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup.hashes import GOLDEN_GAMMA, splitmix64
 from dedup.jit import compiled
 from dedup.words_kernel import hash_words
 
+__all__ = [
+    "count_units",
+    "fill_directory",
+    "fill_prefilter",
+    "find",
+    "gather_units",
+    "group_positions",
+    "insert_words",
+    "look_up_words",
+    "rolling_hashes",
+    "splitmix64_all",
+    "words_of_texts",
+]
+
 _U = np.uint64
 _ONE = _U(1)
-_GOLDEN = _U(0x9E3779B97F4A7C15)
-_MULTIPLIER = _U(0x5851F42D4C957F2D)
+_GOLDEN = _U(GOLDEN_GAMMA)
+_MULTIPLIER = _U(0x5851F42D4C957F2D)  # `dedup.ngrams.hashing.MULTIPLIER`
 _LOW = _U(0xFFFFFFFF)
-_GATHERED = 512  # words of the filter of `find` that are fetched ahead
+_PREFETCH = 512  # words of the prefilter of `find` that are read ahead
+
+
+_splitmix64 = compiled(splitmix64)
 
 
 @compiled
-def mix(value: np.uint64) -> np.uint64:
-    """`dedup.ngrams.hashing.mix` of one value."""
-    z = value + _GOLDEN
-    z = (z ^ (z >> _U(30))) * _U(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> _U(27))) * _U(0x94D049BB133111EB)
-    return np.uint64(z ^ (z >> _U(31)))
-
-
-@compiled
-def words_of(
+def words_of_texts(
     offsets: NDArray[np.int64],
     data: NDArray[np.uint8],
     table: NDArray[np.uint32],
@@ -37,7 +46,10 @@ def words_of(
     ends: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> int:
-    """`hash_words` of texts, one after the other; counts: of each text. Returns how many there are."""
+    """`hash_words` of all texts, one after the other; returns the number of words.
+
+    counts: shape (texts,), becomes the number of words of each text. words, ends: as `hash_words` has them.
+    """
     total = 0
     for text in range(len(offsets) - 1):
         found = hash_words(data, offsets[text], offsets[text + 1], table, words[total:], ends[total:])
@@ -47,82 +59,87 @@ def words_of(
 
 
 @compiled
-def find_words(
+def look_up_words(
     words: NDArray[np.uint64],
     slots: NDArray[np.uint64],
-    spans: NDArray[np.uint64],
+    locations: NDArray[np.uint64],
     missing: NDArray[np.int64],
 ) -> int:
-    """The span of each word in a table of (word, span), 0 where there is none; returns how many have none.
+    """Writes the location of each word, 0 for a word that is not in the table; returns how many are not.
 
-    slots: shape (a power of two, 2), probed linearly; a span of 0 marks an empty slot. missing: indices of
-    the words without a span.
+    slots: the table of (word, location), shape (a power of two, 2), probed linearly; a location of 0 marks an
+    empty slot. missing: becomes the indices of words that are not in the table.
     """
     mask = _U(len(slots) - 1)
-    lost = 0
+    count = 0
     for i in range(len(words)):
         word = words[_U(i)]
         slot = (word * _GOLDEN >> _U(32)) & mask
         while slots[slot, 0] != word and slots[slot, 1]:
             slot = (slot + _ONE) & mask
-        span = slots[slot, 1]
-        spans[_U(i)] = span
-        missing[lost] = i
-        lost += span == _U(0)
-    return lost
+        location = slots[slot, 1]
+        locations[_U(i)] = location
+        missing[count] = i
+        count += location == _U(0)
+    return count
 
 
 @compiled
-def put_words(words: NDArray[np.uint64], spans: NDArray[np.uint64], slots: NDArray[np.uint64]) -> None:
-    """Puts words that are not there into the table of `find_words`; empty spans are left out."""
+def insert_words(words: NDArray[np.uint64], locations: NDArray[np.uint64], slots: NDArray[np.uint64]) -> None:
+    """Inserts new words into the table of `look_up_words`. Words with a location of 0 are left out."""
     mask = _U(len(slots) - 1)
     for i in range(len(words)):
-        if spans[_U(i)]:
+        if locations[_U(i)]:
             slot = (words[_U(i)] * _GOLDEN >> _U(32)) & mask
             while slots[slot, 1]:
                 slot = (slot + _ONE) & mask
             slots[slot, 0] = words[_U(i)]
-            slots[slot, 1] = spans[_U(i)]
+            slots[slot, 1] = locations[_U(i)]
 
 
 @compiled
-def count_units(spans: NDArray[np.uint64], counts: NDArray[np.int64], units: NDArray[np.int64]) -> None:
-    """Units of each text: the sums of the lengths of its words' spans."""
+def count_units(locations: NDArray[np.uint64], counts: NDArray[np.int64], units: NDArray[np.int64]) -> None:
+    """Writes the number of units of each text. counts: words of each text."""
     word = _U(0)
     for text in range(len(counts)):
         total = _U(0)
         for _ in range(counts[text]):
-            total += spans[word] & _LOW
+            total += locations[word] & _LOW
             word += _ONE
         units[text] = np.int64(total)
 
 
 @compiled
-def spread(spans: NDArray[np.uint64], arena: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
-    """The units of words one after the other. A span is where the units are in the arena << 32 | how many."""
+def gather_units(locations: NDArray[np.uint64], pool: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
+    """Writes the units of words, one word after the other.
+
+    A word's location is start << 32 | length: its units are pool[start : start + length].
+    """
     at = _U(0)
-    for word in range(len(spans)):
-        span = spans[_U(word)]
-        first, count = span >> _U(32), span & _LOW
-        out[at] = arena[first]
+    for word in range(len(locations)):
+        location = locations[_U(word)]
+        first, count = location >> _U(32), location & _LOW
+        out[at] = pool[first]
         at += _ONE
         for unit in range(_ONE, count):
-            out[at] = arena[first + _U(unit)]
+            out[at] = pool[first + _U(unit)]
             at += _ONE
 
 
 @compiled
-def mix_all(values: NDArray[np.uint64]) -> None:
-    """`mix` of all values, in place."""
+def splitmix64_all(values: NDArray[np.uint64]) -> None:
+    """Replaces each value by `dedup.hashes.splitmix64` of it."""
     for i in range(len(values)):
-        values[_U(i)] = mix(values[_U(i)])
+        values[_U(i)] = _splitmix64(values[_U(i)])
 
 
 @compiled
-def roll(units: NDArray[np.uint64], counts: NDArray[np.int64], n: int, out: NDArray[np.uint64]) -> int:
-    """Hashes of the n-grams of texts (`dedup.ngrams.hashing.hash_units`); returns how many.
+def rolling_hashes(
+    units: NDArray[np.uint64], counts: NDArray[np.int64], n: int, out: NDArray[np.uint64]
+) -> int:
+    """Writes the hashes of the n-grams of texts, as `dedup.ngrams.hashing.hash_units`; returns how many.
 
-    units: mixed, of one text after the other. counts: of the units of each text.
+    units: of one text after the other, each already through `splitmix64`. counts: units of each text.
     """
     power = _ONE
     for _ in range(n):
@@ -137,24 +154,24 @@ def roll(units: NDArray[np.uint64], counts: NDArray[np.int64], n: int, out: NDAr
         for i in range(width - _ONE):
             value = value * _MULTIPLIER + units[first + _U(i)]
         length = width * _GOLDEN
-        gone = _U(0)
+        oldest = _U(0)
         for i in range(count - width + _ONE):
             begin = first + _U(i)
-            value = value * _MULTIPLIER + (units[begin + width - _ONE] - gone)
-            gone = power * units[begin]
-            out[at] = mix(value + length)
+            value = value * _MULTIPLIER + (units[begin + width - _ONE] - oldest)
+            oldest = power * units[begin]
+            out[at] = _splitmix64(value + length)
             at += _ONE
         first += count
     return int(at)
 
 
 @compiled
-def fill_front(hashes: NDArray[np.uint64], front: NDArray[np.uint64]) -> None:
-    """Puts hashes into the filter of `find`: four bits of one word of `front` each."""
-    words = _U(len(front))
+def fill_prefilter(hashes: NDArray[np.uint64], prefilter: NDArray[np.uint64]) -> None:
+    """Inserts hashes into the prefilter of `find`: each sets four bits of one word."""
+    words = _U(len(prefilter))
     for i in range(len(hashes)):
         value = hashes[_U(i)]
-        front[(value >> _U(32)) * words >> _U(32)] |= _pattern(value)
+        prefilter[(value >> _U(32)) * words >> _U(32)] |= _pattern(value)
 
 
 @compiled
@@ -176,28 +193,30 @@ def fill_directory(hashes: NDArray[np.uint64], shift: int, directory: NDArray[np
 @compiled
 def find(
     wanted: NDArray[np.uint64],
-    front: NDArray[np.uint64],
+    prefilter: NDArray[np.uint64],
     hashes: NDArray[np.uint64],
     shift: int,
     directory: NDArray[np.uint32],
     positions: NDArray[np.int64],
     found: NDArray[np.int64],
 ) -> int:
-    """Looks up hashes among sorted ones: which of the wanted are there, and where; returns how many.
+    """Looks up hashes among sorted ones; returns how many are there.
 
-    front: most that are not there are turned away by one access to this filter, the others by `directory`.
+    positions, found: become the indices into `wanted` of those that are there, and their indices into
+    `hashes`. prefilter: rejects most absent hashes with one memory access; `directory` narrows the search for
+    the others.
     """
-    words = _U(len(front))
-    gathered = np.empty(_GATHERED, np.uint64)
+    words = _U(len(prefilter))
+    prefetched = np.empty(_PREFETCH, np.uint64)
     candidates = _U(0)
-    for begin in range(_U(0), _U(len(wanted)), _U(_GATHERED)):
-        count = min(_U(_GATHERED), _U(len(wanted)) - _U(begin))
-        for i in range(count):  # nothing but this access: as many misses under way as the processor can have
-            gathered[_U(i)] = front[(wanted[_U(begin) + _U(i)] >> _U(32)) * words >> _U(32)]
+    for begin in range(_U(0), _U(len(wanted)), _U(_PREFETCH)):
+        count = min(_U(_PREFETCH), _U(len(wanted)) - _U(begin))
+        for i in range(count):  # nothing but this access, so that the cache misses overlap
+            prefetched[_U(i)] = prefilter[(wanted[_U(begin) + _U(i)] >> _U(32)) * words >> _U(32)]
         for i in range(count):
             pattern = _pattern(wanted[_U(begin) + _U(i)])
             positions[candidates] = np.int64(_U(begin) + _U(i))
-            candidates += _U(gathered[_U(i)] & pattern == pattern)
+            candidates += _U(prefetched[_U(i)] & pattern == pattern)
     hits = _U(0)
     for candidate in range(candidates):
         position = positions[_U(candidate)]
@@ -214,8 +233,8 @@ def find(
 
 
 @compiled
-def group(keys: NDArray[np.int32], first: NDArray[np.int32], places: NDArray[np.int32]) -> None:
-    """places[first[k] : first[k + 1]]: where key k is, in order. first: shape (keys + 1,), zeros."""
+def group_positions(keys: NDArray[np.int32], first: NDArray[np.int32], positions: NDArray[np.int32]) -> None:
+    """positions[first[k] : first[k + 1]] become the indices of key k. first: shape (keys + 1,), zeros."""
     for i in range(len(keys)):
         first[keys[i]] += 1
     total = 0
@@ -224,7 +243,7 @@ def group(keys: NDArray[np.int32], first: NDArray[np.int32], places: NDArray[np.
         first[key] = total
         total += count
     for i in range(len(keys)):
-        places[first[keys[i]]] = i
+        positions[first[keys[i]]] = i
         first[keys[i]] += 1
     for key in range(len(first) - 1, 0, -1):
         first[key] = first[key - 1]

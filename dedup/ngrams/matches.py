@@ -1,19 +1,21 @@
-"""Which passages documents and benchmarks have in common: runs of n-grams, as evidence."""
+"""Runs of n-grams that a document and an example of a benchmark have in common."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.ngrams.hashing import Hashes
-from dedup.ngrams.overlap import BenchmarkIndex
+from dedup.hashes import Hashes
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 
-_MAX_PLACES = 1000  # of one n-gram in the benchmarks that are looked at
+__all__ = ["Match", "matches"]
+
+_MAX_POSITIONS = 1000  # of one n-gram in the benchmarks: further ones are ignored
 
 
 @dataclass(frozen=True)
 class Match:
-    """A run of consecutive n-grams that a document and an example have in common."""
+    """A run of consecutive n-grams that are in a document and in an example."""
 
     example: int  # row of `BenchmarkIndex.examples`
     position: int  # of the first n-gram in the document
@@ -24,7 +26,7 @@ class Match:
 def matches(index: BenchmarkIndex, document: Hashes, limit: int = 10) -> list[Match]:
     """The longest runs of n-grams that one document has in common with examples, longest first.
 
-    document: hashes of its n-grams, in order. limit: how many runs at most.
+    document: the hashes of its n-grams, in order. limit: the most runs to return.
     """
     position, gram = index.lookup.find(document)
     source, place = _expand(index, gram)
@@ -49,9 +51,9 @@ def matches(index: BenchmarkIndex, document: Hashes, limit: int = 10) -> list[Ma
 
 
 def _expand(index: BenchmarkIndex, grams: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places of n-grams: index into `grams`, and into the n-grams of the examples."""
-    first, places = index.places
-    counts = np.minimum(first[grams + 1] - first[grams], _MAX_PLACES)
+    """All positions of n-grams: pairs of an index into `grams`, and into the n-grams of the examples."""
+    first, positions = index.positions
+    counts = np.minimum(first[grams + 1] - first[grams], _MAX_POSITIONS)
     source = np.repeat(np.arange(len(grams)), counts)
     within = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return source, places[first[grams][source] + within].astype(np.int64)
+    return source, positions[first[grams][source] + within].astype(np.int64)

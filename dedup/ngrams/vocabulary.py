@@ -1,8 +1,8 @@
-"""Words to token ids through a dictionary that grows, so that no word is encoded twice.
+"""Words to token ids through a dictionary that grows, so that few words are encoded twice.
 
 In normalised text, with a space before every word, a word's token ids do not depend on its neighbours
-(`hashing`). So only words that were never met go to the encoder, all of a chunk of text in one call. A
-word is known by its 64-bit hash (`dedup.words.word_hash`).
+(`dedup.ngrams.hashing`). So only words that the dictionary does not have go to the encoder, all of a chunk of
+text in one call. A word is known by its 64-bit hash (`dedup.words.word_hash`).
 """
 
 import threading
@@ -13,22 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.ngrams import kernel
-from dedup.ngrams.hashing import EncodeBatch
+from dedup.ngrams.encoders import EncodeBatch
 from dedup.words import normalize
 
-MAX_WORDS = 1 << 20  # then all are forgotten: bounds the memory to about 70 MB
+__all__ = ["MAX_WORDS", "Vocabulary", "vocabulary"]
+
+MAX_WORDS = 1 << 20  # at this size the dictionary is emptied: about 70 MB
 _SEPARATOR = "\n"
 
 
 class Vocabulary:
-    """The dictionary of one encoder. Threads may share it; they take turns."""
+    """The dictionary of one encoder. Threads can share it: a lock serialises look-ups.
+
+    max_words: how many distinct words it holds; then it is emptied, and begins anew.
+    """
 
     def __init__(self, encode_batch: EncodeBatch, max_words: int = MAX_WORDS) -> None:
-        self._encode = encode_batch
+        self._encode_batch = encode_batch
         self._max_words = max_words
         self._lock = threading.Lock()
         self._separator: NDArray[Any] = encode_batch([_SEPARATOR])[0]
-        self._forget()
+        self._clear()
 
     def __len__(self) -> int:
         return self._words
@@ -41,40 +46,40 @@ class Vocabulary:
         data: NDArray[np.uint8],
         counts: NDArray[np.int64],
     ) -> NDArray[np.uint64]:
-        """The token ids of the words of some texts, each mixed (`dedup.ngrams.hashing.mix`).
+        """The token ids of the words of some texts, each mixed (`dedup.hashes`).
 
         words, ends: as `dedup.words_kernel.hash_words` gives them for `data` from `start` on. counts:
         words of each text; becomes the number of its units.
         """
-        spans = np.empty(len(words), np.uint64)
+        locations = np.empty(len(words), np.uint64)
         missing = np.empty(len(words), np.int64)
         with self._lock:
-            lost = kernel.find_words(words, self._slots, spans, missing)
-            if lost:
-                first = np.unique(words[missing[:lost]], return_index=True)[1]
+            n_missing = kernel.look_up_words(words, self._slots, locations, missing)
+            if n_missing:
+                first = np.unique(words[missing[:n_missing]], return_index=True)[1]
                 if self._words + len(first) > self._max_words:
-                    self._forget()
-                    first, lost = np.unique(words, return_index=True)[1], len(words)
-                    missing = np.arange(lost)
-                self._learn(missing[first], words, ends, start, data)
-                again = words if lost == len(words) else words[missing[:lost]]
-                found = np.empty(lost, np.uint64)
-                kernel.find_words(again, self._slots, found, np.empty(lost, np.int64))
-                spans[missing[:lost]] = found
-            arena = self._arena
+                    self._clear()
+                    first, n_missing = np.unique(words, return_index=True)[1], len(words)
+                    missing = np.arange(n_missing)
+                self._encode_words(missing[first], words, ends, start, data)
+                unlocated = words if n_missing == len(words) else words[missing[:n_missing]]
+                found = np.empty(n_missing, np.uint64)
+                kernel.look_up_words(unlocated, self._slots, found, np.empty(n_missing, np.int64))
+                locations[missing[:n_missing]] = found
+            pool = self._pool
         units = counts.copy()
-        kernel.count_units(spans, counts, units)
+        kernel.count_units(locations, counts, units)
         counts[:] = units
         out = np.empty(int(units.sum()), np.uint64)
-        kernel.spread(spans, arena, out)
+        kernel.gather_units(locations, pool, out)
         return out
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self._words, self._used = 0, 0
-        self._slots = np.zeros((1 << 12, 2), np.uint64)  # word, span: see `dedup.ngrams.kernel.find_words`
-        self._arena = np.empty(1 << 12, np.uint64)  # mixed token ids; what is written there stays
+        self._slots = np.zeros((1 << 12, 2), np.uint64)  # (word, location), as `kernel.look_up_words` has it
+        self._pool = np.empty(1 << 12, np.uint64)  # token ids through splitmix64; only appended to
 
-    def _learn(
+    def _encode_words(
         self,
         which: NDArray[np.int64],
         words: NDArray[np.uint64],
@@ -82,44 +87,44 @@ class Vocabulary:
         start: int,
         data: NDArray[np.uint8],
     ) -> None:
-        """Encodes words and puts them in."""
+        """Encodes words, given by their indices `which`, and inserts them."""
         begins = np.where(which > 0, ends[which - 1], start)
         pieces = [data[a:b].tobytes() for a, b in zip(begins.tolist(), ends[which].tolist(), strict=True)]
         ids, lengths = self._ids(normalize(b" ".join(pieces).decode()).split(" "))
         begin = self._used + np.cumsum(lengths) - lengths
         self._used += len(ids)
-        if self._used > len(self._arena):
-            larger = np.empty(max(self._used, 2 * len(self._arena)), np.uint64)
-            larger[: len(self._arena)] = self._arena
-            self._arena = larger
+        if self._used > len(self._pool):
+            larger = np.empty(max(self._used, 2 * len(self._pool)), np.uint64)
+            larger[: len(self._pool)] = self._pool
+            self._pool = larger
         mixed = ids.astype(np.uint64)
-        kernel.mix_all(mixed)
-        self._arena[self._used - len(ids) : self._used] = mixed
+        kernel.splitmix64_all(mixed)
+        self._pool[self._used - len(ids) : self._used] = mixed
         self._words += len(which)
         if 2 * self._words > len(self._slots):
             old = self._slots
             self._slots = np.zeros((1 << (4 * self._words - 1).bit_length(), 2), np.uint64)
-            kernel.put_words(old[:, 0].copy(), old[:, 1].copy(), self._slots)
-        spans = begin.astype(np.uint64) << np.uint64(32) | lengths.astype(np.uint64)
-        kernel.put_words(words[which], spans, self._slots)
+            kernel.insert_words(old[:, 0].copy(), old[:, 1].copy(), self._slots)
+        locations = begin.astype(np.uint64) << np.uint64(32) | lengths.astype(np.uint64)
+        kernel.insert_words(words[which], locations, self._slots)
 
     def _ids(self, words: list[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Token ids of words, one after the other, and how many each has.
+        """Token ids of words, one word after the other, and how many each has.
 
-        All in one text, a line for each word: this is how the encoder is fast. One by one, should it have
-        another idea of where lines end.
+        The encoder is fastest on one text with a line for each word. Where its tokens do not end with the
+        lines, the words are encoded one by one.
         """
         if len(self._separator) == 1:
-            ids = np.asarray(self._encode([_SEPARATOR.join(f" {word}" for word in words)])[0])
+            ids = np.asarray(self._encode_batch([_SEPARATOR.join(f" {word}" for word in words)])[0])
             cuts = np.flatnonzero(ids == self._separator[0])
             if len(cuts) == len(words) - 1:
                 lengths = np.diff(cuts, prepend=-1, append=len(ids)) - 1
                 return np.delete(ids, cuts), lengths
-        one_by_one = self._encode([f" {word}" for word in words])
+        one_by_one = self._encode_batch([f" {word}" for word in words])
         return np.concatenate(one_by_one), np.array([len(ids) for ids in one_by_one], np.int64)
 
 
 @lru_cache(maxsize=4)
 def vocabulary(encode_batch: EncodeBatch) -> Vocabulary:
-    """The dictionary of an encoder in this process."""
+    """The dictionary of an encoder, one per process."""
     return Vocabulary(encode_batch)

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dedup.bloom.false_positives import Trial
+from dedup.bloom.false_positives import FalsePositives
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.evidence import Passage, passages
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Overlap, Share
+from dedup.ngrams.passages import Passage, passages
+from dedup.ngrams.results import BenchmarkOverlap, Share
 from pipeline.contamination.report import (
     BenchmarkResult,
     Evidence,
@@ -30,13 +30,13 @@ RUNS = 3  # passages of an example that are shown where the document they are in
 VERSIONS = ("webtext-pipeline", "tiktoken", "numpy", "datasketch")
 
 
-def own_train(index: BenchmarkIndex, splits: Sequence[Benchmark | None]) -> list[Overlap | None]:
+def own_train(index: BenchmarkIndex, splits: Sequence[Benchmark | None]) -> list[BenchmarkOverlap | None]:
     """The overlap of each benchmark of an index with its own training split; None for those without.
 
     splits: of each benchmark, as `test_sets.train_splits` reads them.
     """
     return [
-        index.shares(index.scan(index.ngrams.grams(split.texts)).seen)[number] if split else None
+        index.overlaps(index.scan(index.ngrams.hash(split.texts)).seen)[number] if split else None
         for number, split in enumerate(splits)
     ]
 
@@ -46,7 +46,7 @@ def assemble(
     *,
     subject: str,
     training_set: str,
-    own_train: Sequence[Overlap | None],
+    own_train: Sequence[BenchmarkOverlap | None],
     seen: NDArray[np.bool_],
     evidence: pa.Table | None = None,
     documents: Share | None = None,
@@ -75,7 +75,7 @@ def assemble(
     for row in evidence.to_pylist() if evidence is not None else []:
         by_example.setdefault(row["example"], []).append(row)
     results: list[BenchmarkResult] = []
-    entries = zip(index.entries, index.shares(seen), own_train, strict=True)
+    entries = zip(index.entries, index.overlaps(seen), own_train, strict=True)
     for number, (entry, overlap, own) in enumerate(entries):
         examples = np.flatnonzero(benchmark_of == number)
         share = hits[examples] / np.maximum(totals[examples], 1)
@@ -118,7 +118,7 @@ def assemble(
 def _filter(path: str, record: Mapping[str, Any]) -> FilterResult:
     facts = {key: value for key, value in record.items() if key not in ("key", "real_words")}
     trial = record.get("real_words")
-    return FilterResult(path, **facts, real_words=Trial(**trial) if trial else None)
+    return FilterResult(path, **facts, real_words=FalsePositives(**trial) if trial else None)
 
 
 def _evidence(

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from dedup.bloom import false_positives
 from dedup.bloom.bloom_filter import BloomFilter
-from dedup.ngrams.hashing import NGrams
+from dedup.ngrams.hashing import NGramHasher
 from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Partition
 from pipeline.corpus.files import Corpus
@@ -30,8 +30,8 @@ from shards import placement
 
 __all__ = ["Filled", "Filling", "fill", "join", "load", "name", "size", "store"]
 
-TRIALS = 1_000_000  # random n-grams that no text has, to measure the error rate with: as many as in the paper
-WORD_TRIALS = 10_000_000  # random n-grams of real words, for the same
+RANDOM_QUERIES = 1_000_000  # n-grams that no text has, as many as in the paper, to measure the error rate
+WORD_QUERIES = 10_000_000  # random n-grams of real words, for the same
 SAMPLE = 500  # documents whose words these are: those with the lowest ids, whatever the partitions
 CHARACTERS = 10_000  # of each of these documents
 SEED = 2019
@@ -50,7 +50,7 @@ class Filling:
 
     corpus: Corpus
     batch: str
-    ngrams: NGrams
+    ngrams: NGramHasher
     n_blocks: int
     blocks_per_item: int
     heldout: float
@@ -61,7 +61,7 @@ def name(batch: str, ending: str = "bloom") -> str:
     return f"filters/{batch}/train.{ending}"
 
 
-def size(bound: int, rate: float, ngrams: NGrams) -> tuple[int, int]:
+def size(bound: int, rate: float, ngrams: NGramHasher) -> tuple[int, int]:
     """Blocks, and blocks for each n-gram, of a filter for `bound` n-grams with false positive rate `rate`.
 
     Raises UserError for a rate that no filter can have.
@@ -82,7 +82,7 @@ def fill(numbers: Sequence[int], filling: Filling) -> Filled:
             Partition(filling.corpus, filling.batch, number), ["doc_id", "text"], after="overlap"
         )
         rows = rows.filter(pa.array(~placement.is_heldout(rows["doc_id"], filling.heldout)))
-        result.add(filling.ngrams.grams(rows["text"]).hashes)
+        result.add(filling.ngrams.hash(rows["text"]).hashes)
         sample = _lowest(sample, rows)
     return result, sample
 
@@ -117,17 +117,17 @@ def store(made: Filled, filling: Filling, about: Mapping[str, Any]) -> dict[str,
         "n_hashes": whole.n_hashes,
         "fill": whole.fill,
         "rate_expected": whole.false_positive_rate(about["distinct"]),
-        "tried": TRIALS,
-        "found": int(whole.contains(filling.ngrams.absent(TRIALS, SEED)).sum()),
+        "tried": RANDOM_QUERIES,
+        "found": int(whole.contains(filling.ngrams.random_absent(RANDOM_QUERIES, SEED)).sum()),
         "real_words": asdict(
-            false_positives.real_words(
-                whole, filling.ngrams, sample["text"].to_pylist(), WORD_TRIALS, about["distinct"], SEED
+            false_positives.count_false_positives(
+                whole, filling.ngrams, sample["text"].to_pylist(), WORD_QUERIES, about["distinct"], SEED
             )
         ),
     }
 
 
-def load(corpus: Corpus, batch: str, ngrams: NGrams) -> tuple[BloomFilter, dict[str, Any]]:
+def load(corpus: Corpus, batch: str, ngrams: NGramHasher) -> tuple[BloomFilter, dict[str, Any]]:
     """The filter of a batch, mapped into memory if the corpus is local, and its record.
 
     Raises UserError if it is missing, damaged, or made of other n-grams.

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dedup.ngrams.evidence import without
-from dedup.ngrams.hashing import Grams
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Scan
+from dedup.ngrams.benchmark_index import BenchmarkIndex
+from dedup.ngrams.hashing import HashedNGrams
+from dedup.ngrams.passages import remove_passages
+from dedup.ngrams.results import ScanResult
 from pipeline.corpus.schemas import OK
 from pipeline.settings import Overlap
 
@@ -48,7 +48,7 @@ class Verdict:
 
 
 def decontaminate(
-    texts: pa.ChunkedArray, grams: Grams, scan: Scan, index: BenchmarkIndex, settings: Overlap
+    texts: pa.ChunkedArray, grams: HashedNGrams, scan: ScanResult, index: BenchmarkIndex, settings: Overlap
 ) -> Verdict:
     """Applies the policy to scanned documents.
 
@@ -60,7 +60,7 @@ def decontaminate(
     for i in np.flatnonzero(much & (scan.hits > 0) & (settings.policy != "report")).tolist():
         if settings.policy == "cut":
             hashes = grams.hashes[grams.offsets[i] : grams.offsets[i + 1]]
-            cut[i] = without(texts[i].as_py(), _runs(index.lookup.find(hashes)[0]), index.ngrams)
+            cut[i] = remove_passages(texts[i].as_py(), _runs(index.lookup.find(hashes)[0]), index.ngrams)
         if not cut[i]:
             reasons[i] = CONTAMINATED
     return Verdict(pa.array(reasons, pa.string()), pa.array(cut, pa.large_string()))

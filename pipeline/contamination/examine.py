@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dedup.ngrams.shares import Overlap, Share
+from dedup.ngrams.results import BenchmarkOverlap, Share
 from pipeline import command
 from pipeline.batch.cluster import connect
 from pipeline.contamination import index, test_sets, training_set
@@ -37,11 +37,11 @@ def examine(
     if corpus and others and (heldout := training_set.heldout_texts(corpus, batches)):
         others.append(heldout)
     tests = index.build(settings.overlap, others, "--benchmark, --samples" if others else "--benchmark")
-    own: Sequence[Overlap | None] = [None] * len(tests.entries)
+    own: Sequence[BenchmarkOverlap | None] = [None] * len(tests.entries)
     seen = np.zeros(len(tests.hashes), np.bool_)
     if train:
         seen = training_set.in_files(tests, train)
-        own = tests.shares(seen)
+        own = tests.overlaps(seen)
     if corpus is None:
         report = assemble(
             tests,

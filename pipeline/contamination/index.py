@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.hashing import NGrams
-from dedup.ngrams.overlap import BenchmarkIndex
+from dedup.ngrams.hashing import NGramHasher
 from pipeline.contamination import test_sets
 from pipeline.errors import as_user_error
 from pipeline.settings import Overlap
@@ -13,13 +13,13 @@ from shards import tokenizer
 __all__ = ["build", "ngrams"]
 
 
-def ngrams(settings: Overlap) -> NGrams:
+def ngrams(settings: Overlap) -> NGramHasher:
     """The kind of n-grams that the settings ask for. Raises UserError if the tokenizer cannot be loaded."""
     if settings.unit == "words":
-        return NGrams("words", settings.n)
+        return NGramHasher("words", settings.n)
     with as_user_error("overlap.unit"):
         encoder = tokenizer.load()
-    return NGrams("tokens", settings.n, encoder.encode_batch, encoder.checksum)
+    return NGramHasher("tokens", settings.n, encoder.encode_batch, encoder.checksum)
 
 
 def build(

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from rich.table import Table as Grid
 
 from dedup.bloom.sizing import BLOCK
-from dedup.ngrams.shares import Share
+from dedup.ngrams.results import Share
 from pipeline import templates
 from pipeline.contamination.report import BINS, BenchmarkResult, FilterResult, Report, to_json
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dedup.bloom.false_positives import Trial
-from dedup.ngrams.evidence import Passage
-from dedup.ngrams.shares import Overlap, Share
+from dedup.bloom.false_positives import FalsePositives
+from dedup.ngrams.passages import Passage
+from dedup.ngrams.results import BenchmarkOverlap, Share
 
 __all__ = [
     "BINS",
@@ -72,8 +72,8 @@ class BenchmarkResult:
     fields: Sequence[str]
     unit: str
     n: int
-    own_train: Overlap | None
-    corpus: Overlap | None
+    own_train: BenchmarkOverlap | None
+    corpus: BenchmarkOverlap | None
     histogram: Sequence[int] = ()
     cdf: Sequence[float] = ()
     worst: Sequence[Text] = ()
@@ -98,7 +98,7 @@ class FilterResult:
     rate_expected: float
     tried: int
     found: int
-    real_words: Trial | None = None
+    real_words: FalsePositives | None = None
 
 
 @dataclass(frozen=True)

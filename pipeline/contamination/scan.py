@@ -7,11 +7,11 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dedup.ngrams.evidence import passages
-from dedup.ngrams.hashing import Grams
+from dedup.ngrams.benchmark_index import BenchmarkIndex
+from dedup.ngrams.hashing import HashedNGrams
 from dedup.ngrams.matches import matches
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Scan, Share
+from dedup.ngrams.passages import passages
+from dedup.ngrams.results import ScanResult, Share
 from shards import placement
 
 __all__ = ["COLUMNS", "EVIDENCE", "ScannedDocuments", "Totals", "longest_matches", "scan_documents"]
@@ -44,8 +44,8 @@ class ScannedDocuments:
     """
 
     training: NDArray[np.bool_]
-    grams: Grams
-    scan: Scan
+    grams: HashedNGrams
+    scan: ScanResult
     evidence: pa.Table
     documents: Share
 
@@ -85,7 +85,7 @@ def scan_documents(rows: pa.Table, index: BenchmarkIndex, heldout: float) -> Sca
     rows: a table with COLUMNS. heldout: the share of documents that is held out, from 0 to 1.
     """
     training = ~placement.is_heldout(rows["doc_id"], heldout)
-    grams = index.ngrams.grams(rows["text"])
+    grams = index.ngrams.hash(rows["text"])
     scan = index.scan(grams, training)
     contaminated = np.flatnonzero(training & (scan.hits > 0))
     return ScannedDocuments(
@@ -113,7 +113,9 @@ def longest_matches(evidence: pa.Table) -> pa.Table:
     return pa.Table.from_pandas(frame, schema=EVIDENCE, preserve_index=False).replace_schema_metadata()
 
 
-def _evidence(index: BenchmarkIndex, rows: pa.Table, grams: Grams, documents: NDArray[np.int64]) -> pa.Table:
+def _evidence(
+    index: BenchmarkIndex, rows: pa.Table, grams: HashedNGrams, documents: NDArray[np.int64]
+) -> pa.Table:
     found = []
     benchmark = index.examples["benchmark"].to_numpy()
     for i in documents.tolist():

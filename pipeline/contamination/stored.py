@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from dedup.ngrams.distinct import DistinctCounter
-from dedup.ngrams.hashing import NGrams
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Share
+from dedup.bloom.distinct_counter import DistinctCounter
+from dedup.ngrams.benchmark_index import BenchmarkIndex
+from dedup.ngrams.hashing import NGramHasher
+from dedup.ngrams.results import Share
 from pipeline.batch.stage import Partition
 from pipeline.contamination.scan import ScannedDocuments, Totals
 from pipeline.corpus.files import Corpus
@@ -31,13 +31,13 @@ def store_index(index: BenchmarkIndex, corpus: Corpus, batch: str) -> str:
         return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
-def load_index(corpus: Corpus, batch: str, checksum: str, ngrams: NGrams) -> BenchmarkIndex:
+def load_index(corpus: Corpus, batch: str, checksum: str, ngrams: NGramHasher) -> BenchmarkIndex:
     """The index of a batch without the texts of its examples, read once per process and checksum."""
     return _load(corpus.fs.unstrip_protocol(corpus.path(_index_name(batch))), checksum, ngrams)
 
 
 @lru_cache(maxsize=1)
-def _load(path: str, checksum: str, ngrams: NGrams) -> BenchmarkIndex:
+def _load(path: str, checksum: str, ngrams: NGramHasher) -> BenchmarkIndex:
     return BenchmarkIndex.load(path, ngrams, texts=False)
 
 

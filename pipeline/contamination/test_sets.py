@@ -1,16 +1,14 @@
 """Test sets in files: benchmarks, their own training splits, and texts that a model has made."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 import fsspec.core
 
 from dedup.files import READERS, uncompressed
 from dedup.ngrams import benchmarks
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.overlap import BenchmarkIndex
 from pipeline.errors import UserError, as_user_error
 from pipeline.settings import Overlap
 
@@ -49,18 +47,7 @@ def read(settings: Overlap, others: Sequence[Benchmark] = ()) -> list[Benchmark]
     sets = [
         benchmarks.read(b.path, name=b.name, fields=b.fields, stream=b.stream) for b in settings.benchmarks
     ]
-    return [*_with_unique_names(sets, others), *others]
-
-
-def _with_unique_names(sets: Sequence[Benchmark], others: Sequence[Benchmark]) -> Sequence[Benchmark]:
-    renamed = sets
-    for where in (lambda b: PurePosixPath(b.source).name, lambda b: b.source):
-        names = Counter(b.name for b in (*renamed, *others))
-        renamed = [
-            replace(b, name=f"{b.name} ({where(b)})") if names[now.name] > 1 else now
-            for b, now in zip(sets, renamed, strict=True)
-        ]
-    return renamed
+    return [*benchmarks.with_unique_names(sets, others), *others]
 
 
 def train_splits(index: BenchmarkIndex, settings: Overlap) -> list[Benchmark | None]:

@@ -9,9 +9,9 @@ from distributed import Client, KilledWorker, as_completed
 from numpy.typing import NDArray
 
 from dedup.ngrams import benchmarks
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Share
+from dedup.ngrams.results import Share
 from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Partition
 from pipeline.contamination import bloom_filter
@@ -34,8 +34,8 @@ def in_files(index: BenchmarkIndex, paths: Sequence[str]) -> NDArray[np.bool_]:
     seen = np.zeros(len(index.hashes), np.bool_)
     with as_user_error("--train"):
         for path in paths:
-            for texts in benchmarks.batches(path, index.ngrams.n):
-                seen |= index.scan(index.ngrams.grams(texts)).seen
+            for texts in benchmarks.read_batches(path, index.ngrams.n):
+                seen |= index.scan(index.ngrams.hash(texts)).seen
     return seen
 
 

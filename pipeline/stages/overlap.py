@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 from distributed import KilledWorker
 
-from dedup.bloom.bloom_filter import VERSION
-from dedup.ngrams.distinct import DistinctCounter
-from dedup.ngrams.hashing import NGrams
+from dedup.bloom.distinct_counter import DistinctCounter
+from dedup.bloom.file_format import VERSION
+from dedup.ngrams.hashing import NGramHasher
 from pipeline.batch.kept import kept_documents
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.contamination import bloom_filter, index, render, stored, test_sets
@@ -71,7 +71,9 @@ def run(run: Run) -> None:
         run.corpus.write_text(f"reports/{run.batch}/contamination.{ending}", text)
 
 
-def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str, settings: Overlap) -> Output:
+def work(
+    partition: Partition, ngrams: NGramHasher, heldout: float, checksum: str, settings: Overlap
+) -> Output:
     """Scans the documents of a partition that are kept so far, and applies the policy.
 
     The table describes the documents before the policy is applied; report and filter describe what it leaves.
@@ -103,7 +105,9 @@ def work(partition: Partition, ngrams: NGrams, heldout: float, checksum: str, se
     )
 
 
-def _fill_filter(run: Run, ngrams: NGrams, inputs: Sequence[Any], counter: DistinctCounter) -> dict[str, Any]:
+def _fill_filter(
+    run: Run, ngrams: NGramHasher, inputs: Sequence[Any], counter: DistinctCounter
+) -> dict[str, Any]:
     """Makes the filter of the batch, or finds it made from the same inputs. Returns its record.
 
     inputs: what identifies the documents of each partition. counter: has seen their n-grams. Each worker
@@ -111,12 +115,14 @@ def _fill_filter(run: Run, ngrams: NGrams, inputs: Sequence[Any], counter: Disti
     for each distinct n-gram at a false positive rate of 1e-8.
     """
     rate, heldout = run.settings.overlap.false_positive_rate, run.settings.shards.heldout
-    key = fingerprint(["filter", VERSION, ngrams.identity, list(inputs), rate, heldout, counter.bound()])
+    key = fingerprint(
+        ["filter", VERSION, ngrams.identity, list(inputs), rate, heldout, counter.upper_bound()]
+    )
     record = run.corpus.read_json(bloom_filter.name(run.batch, "json"))
     if record and record["key"] == key and run.corpus.exists(bloom_filter.name(run.batch)):
         return record
     filling = Filling(
-        run.corpus, run.batch, ngrams, *bloom_filter.size(counter.bound(), rate, ngrams), heldout
+        run.corpus, run.batch, ngrams, *bloom_filter.size(counter.upper_bound(), rate, ngrams), heldout
     )
     about = {"key": key, "distinct": counter.count(), "rate_asked": rate}
     with run.progress.stage("filter", total=len(inputs)) as progress:

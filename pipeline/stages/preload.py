@@ -9,8 +9,8 @@ import contextlib
 import pyarrow as pa
 
 from dedup.bloom.bloom_filter import BloomFilter
+from dedup.bloom.distinct_counter import DistinctCounter
 from dedup.minhash.signatures import signatures_and_counts
-from dedup.ngrams.distinct import DistinctCounter
 from dedup.words import text_hashes
 from pipeline.contamination import index
 from pipeline.language import detect
@@ -27,7 +27,7 @@ def _load() -> None:
     detect.detect_langs(texts, seed=Settings().language.seed)
     signatures_and_counts(texts)
     text_hashes(texts)
-    hashes = index.ngrams(Settings().overlap).grams(texts).hashes
+    hashes = index.ngrams(Settings().overlap).hash(texts).hashes
     DistinctCounter().add(hashes)
     bloom = BloomFilter.sized(1, 1e-3, {})
     bloom.add(hashes)

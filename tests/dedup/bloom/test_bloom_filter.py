@@ -9,18 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.bloom.bloom_filter import BloomFilter, BloomFilterError, _scaled
-from dedup.bloom.sizing import BITS, BLOCK, MIN_BLOCKS, block_rate
-from dedup.ngrams.distinct import RELATIVE_ERROR, DistinctCounter
-from dedup.ngrams.hashing import Hashes, NGrams, mix
+from dedup.bloom.bloom_filter import BloomFilter, BloomFilterError
+from dedup.bloom.distinct_counter import RELATIVE_ERROR, DistinctCounter
+from dedup.bloom.positions import scaled
+from dedup.bloom.sizing import BITS, BLOCK, MIN_BLOCKS, block_false_positive_rate
+from dedup.hashes import Hashes, splitmix64
+from dedup.ngrams.hashing import NGramHasher
 
-ABOUT = NGrams("words", 8).identity
+ABOUT = NGramHasher("words", 8).identity
 SIZES = sorted({max(1, 2**e + d) for e in range(15) for d in (-1, 0, 1)} | {100, 777, 12_345})
 
 
 def items(count: int, seed: int = 0) -> Hashes:
-    """Distinct hashes (mix is a bijection); of different seeds, disjoint."""
-    return mix(np.arange(count, dtype=np.uint64) + np.uint64(seed << 40))
+    """Distinct hashes (splitmix64 is a bijection); of different seeds, disjoint."""
+    return splitmix64(np.arange(count, dtype=np.uint64) + np.uint64(seed << 40))
 
 
 @pytest.mark.parametrize("n_blocks", SIZES)
@@ -81,7 +83,7 @@ def test_rate_of_a_block_against_a_simulation(load: float) -> None:
     loads = random.poisson(load, 4000)
     ones = [len(np.unique(random.integers(0, BLOCK, BITS * n))) for n in loads]
     rates = (np.array(ones) / BLOCK) ** BITS
-    expected = block_rate(load, 10**12)
+    expected = block_false_positive_rate(load, 10**12)
     assert abs(rates.mean() - expected) < 5 * rates.std() / math.sqrt(len(rates))
 
 
@@ -89,7 +91,7 @@ def test_rate_of_a_block_against_a_simulation(load: float) -> None:
 def test_blocks_are_chosen_by_the_upper_bits_of_a_product(n_blocks: int) -> None:
     values = np.concatenate([items(1000), np.array([0, 1, 2**64 - 1], np.uint64)])
     expected = [value * n_blocks >> 64 for value in values.tolist()]
-    assert _scaled(values, n_blocks).tolist() == expected
+    assert scaled(values, n_blocks).tolist() == expected
 
 
 @settings(max_examples=50)
@@ -192,7 +194,7 @@ def test_distinct_count(count: int) -> None:
     counter = DistinctCounter()
     counter.add(np.concatenate([items(count), items(count // 2)]))
     assert abs(counter.count() - count) <= 4 * RELATIVE_ERROR * count
-    assert counter.bound() >= count
+    assert counter.upper_bound() >= count
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=100), st.integers(0, 100))

@@ -6,26 +6,26 @@ import numpy as np
 
 from dedup.bloom import false_positives
 from dedup.bloom.bloom_filter import BloomFilter
-from dedup.ngrams.hashing import NGrams
+from dedup.ngrams.hashing import NGramHasher
 from shards import tokenizer
 
 GPT2 = tokenizer.load("gpt2")
-TOKENS = NGrams(encode_batch=GPT2.encode_batch, tokenizer=GPT2.checksum)
+TOKENS = NGramHasher(encode_batch=GPT2.encode_batch, tokenizer=GPT2.checksum)
 WORDS = [GPT2.decode([token]).strip() for token in range(1000, 2000)]
 WORDS = sorted({word for word in WORDS if word.isalpha() and word.islower()})
 
 
 def trial(
     filter_: BloomFilter, texts: Iterable[str], count: int = 200_000, distinct: int = 1
-) -> false_positives.Trial:
-    return false_positives.real_words(filter_, TOKENS, texts, count, distinct, seed=3)
+) -> false_positives.FalsePositives:
+    return false_positives.count_false_positives(filter_, TOKENS, texts, count, distinct, seed=3)
 
 
 def test_words_of_several_units_are_left_out() -> None:
     single = [word for word in WORDS if len(GPT2.encode(f" {word}")) == 1]
     found = trial(BloomFilter(1024, 4), [" ".join(WORDS), "Antidisestablishmentarianism, zyxqwv!"])
     assert 0 < len(single) < len(WORDS)
-    assert found == false_positives.Trial(len(single), 200_000, 0)
+    assert found == false_positives.FalsePositives(len(single), 200_000, 0)
 
 
 def test_counts_what_a_filter_says() -> None:
@@ -46,4 +46,7 @@ def test_a_few_words_make_no_absent_n_grams() -> None:
         assert (found.tried, found.found) == (0, None)
         assert "too few" in found.missing
     assert trial(empty, WORDS, distinct=10**18).found is None
-    assert false_positives.real_words(empty, NGrams("words", 1), WORDS, 10, 10, seed=1).found is None
+    assert (
+        false_positives.count_false_positives(empty, NGramHasher("words", 1), WORDS, 10, 10, seed=1).found
+        is None
+    )

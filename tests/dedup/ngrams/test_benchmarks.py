@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from dedup.files import FileError, rows_of
-from dedup.ngrams import benchmarks
-from dedup.ngrams.hashing import NGrams
+from dedup.ngrams import benchmarks, streams
+from dedup.ngrams.hashing import NGramHasher
 from tests.shared import SHARED, needs_shared
 
 ROWS = [
@@ -246,19 +246,20 @@ def test_real_benchmarks_are_known(file: str) -> None:
 
 def test_batches_of_a_stream_have_its_ngrams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines long and short, one without a space, and pieces of punctuation."""
-    monkeypatch.setattr(benchmarks, "_AT_ONCE", 50)
+    for module in (benchmarks, streams):
+        monkeypatch.setattr(module, "CHUNK_CHARACTERS", 50)
     rng = random.Random(0)
-    ngrams = NGrams("words", 3)
+    ngrams = NGramHasher("words", 3)
     for number in range(30):
         words = [rng.choice(["ab", "c", "--", "É.", "x" * 60]) for _ in range(rng.randint(1, 120))]
         text = "".join(word + rng.choice([" ", " ", "\n"]) for word in words) + " a b c"
         path = tmp_path / f"{number}.txt"
         path.write_text(text, encoding="utf-8")
-        pieces = [piece for batch in benchmarks.batches(str(path), 3) for piece in batch]
-        whole = ngrams.grams([text]).hashes
-        assert set(ngrams.grams(pieces).hashes.tolist()) == set(whole.tolist())
+        pieces = [piece for batch in benchmarks.read_batches(str(path), 3) for piece in batch]
+        whole = ngrams.hash([text]).hashes
+        assert set(ngrams.hash(pieces).hashes.tolist()) == set(whole.tolist())
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"text": f"row {i} " * 9}) + "\n" for i in range(20)))
-    batches = list(benchmarks.batches(str(rows), 3))
+    batches = list(benchmarks.read_batches(str(rows), 3))
     assert len(batches) > 1
     assert [text for batch in batches for text in batch] == benchmarks.read(str(rows)).texts

@@ -1,7 +1,8 @@
-"""The compiled loops and numpy find the same n-grams and places, whatever a dictionary has forgotten."""
+"""The compiled loops and numpy find the same n-grams and positions, whatever a dictionary has forgotten."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dedup.hashes import splitmix64
 from dedup.ngrams import hashing, lookup, vocabulary
-from dedup.ngrams.hashing import Grams, NGrams, mix
+from dedup.ngrams.hashing import HashedNGrams, NGramHasher
 from dedup.ngrams.lookup import Lookup
 from dedup.ngrams.vocabulary import Vocabulary
 from shards import tokenizer
@@ -23,7 +25,7 @@ WORDS = st.sampled_from(
 PIECES = st.lists(WORDS | st.sampled_from([" ", "—", "\n", "\0", "."]), max_size=40).map(" ".join)
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])) | PIECES, max_size=6)
 HASHES = st.lists(
-    st.integers(0, 500).map(lambda value: int(mix(np.array([value], np.uint64))[0])), max_size=300
+    st.integers(0, 500).map(lambda value: int(splitmix64(np.array([value], np.uint64))[0])), max_size=300
 )
 EDGES = st.lists(st.sampled_from([0, 1, 2**32, 2**63, 2**64 - 2, 2**64 - 1]), max_size=9)
 
@@ -36,11 +38,11 @@ def without_numba() -> Iterator[None]:
         yield
 
 
-def kinds(n: int) -> list[NGrams]:
-    return [NGrams("words", n), NGrams("tokens", n, GPT2.encode_batch, GPT2.checksum)]
+def kinds(n: int) -> list[NGramHasher]:
+    return [NGramHasher("words", n), NGramHasher("tokens", n, GPT2.encode_batch, GPT2.checksum)]
 
 
-def assert_same(found: Grams, expected: Grams) -> None:
+def assert_same(found: HashedNGrams, expected: HashedNGrams) -> None:
     for name in ("hashes", "offsets", "short"):
         ours, theirs = getattr(found, name), getattr(expected, name)
         assert ours.dtype == theirs.dtype
@@ -52,12 +54,12 @@ def test_grams(texts: list[str], n: int, at_once: int) -> None:
     """In lists, in slices of Arrow's arrays, and in chunks of any size."""
     for kind in kinds(n):
         with without_numba():
-            expected = kind.grams(texts)
-        assert_same(kind.grams(texts), expected)
+            expected = kind.hash(texts)
+        assert_same(kind.hash(texts), expected)
         column = pa.chunked_array([["before", *texts[:2]], texts[2:]], pa.large_string()).slice(1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(hashing, "_AT_ONCE", at_once)
-            assert_same(kind.grams(column), expected)
+            patch.setattr(hashing, "_CHUNK_BYTES", at_once)
+            assert_same(kind.hash(column), expected)
 
 
 @given(st.lists(TEXTS, max_size=5), st.integers(0, 6))
@@ -65,11 +67,11 @@ def test_a_dictionary_that_forgets(batches: list[list[str]], max_words: int) -> 
     (_, kind) = kinds(3)
     forgetful = Vocabulary(GPT2.encode_batch, max_words)
     for texts in batches:
-        expected = kind.grams(texts)
+        expected = kind.hash(texts)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(vocabulary, "vocabulary", lambda encode_batch: forgetful)
-            assert_same(kind.grams(texts), expected)
-            assert_same(kind.grams(texts), expected)
+            assert_same(kind.hash(texts), expected)
+            assert_same(kind.hash(texts), expected)
 
 
 def test_a_dictionary_is_bounded_and_grows_until_then() -> None:
@@ -79,7 +81,7 @@ def test_a_dictionary_is_bounded_and_grows_until_then() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vocabulary, "vocabulary", lambda encode_batch: known)
         for start in range(0, 45_000, 9_000):
-            kind.grams([" ".join(f"w{i}" for i in range(start, start + 9_000))])
+            kind.hash([" ".join(f"w{i}" for i in range(start, start + 9_000))])
             sizes.append(len(known))
     assert sizes == [9_000, 18_000, 9_000, 18_000, 9_000]
 
@@ -102,11 +104,42 @@ def test_lookup(present: list[int], wanted: list[int]) -> None:
 def test_group(drawn: tuple[int, list[int]]) -> None:
     n_keys, values = drawn
     keys: NDArray[np.int32] = np.array(values, np.int32)
-    first, places = lookup.group(keys, n_keys)
+    first, positions = lookup.group_positions(keys, n_keys)
     with without_numba():
-        plain = lookup.group(keys, n_keys)
-    assert (first.dtype, places.dtype) == (plain[0].dtype, plain[1].dtype)
-    assert (first.tolist(), places.tolist()) == (plain[0].tolist(), plain[1].tolist())
+        plain = lookup.group_positions(keys, n_keys)
+    assert (first.dtype, positions.dtype) == (plain[0].dtype, plain[1].dtype)
+    assert (first.tolist(), positions.tolist()) == (plain[0].tolist(), plain[1].tolist())
     for key in range(n_keys):
-        mine = places[first[key] : first[key + 1]].tolist()
+        mine = positions[first[key] : first[key + 1]].tolist()
         assert mine == [i for i, value in enumerate(values) if value == key]
+
+
+@pytest.mark.parametrize("numba", [True, False])
+def test_hashes_of_another_type_are_refused(numba: bool) -> None:
+    hashes = splitmix64(np.arange(9, dtype=np.uint64))
+    known = Lookup(np.sort(hashes))
+
+    def hashed(values: Any) -> HashedNGrams:
+        return HashedNGrams(values, np.array([0, 9]), np.zeros(1, np.bool_))
+
+    wrong: list[Any] = [
+        np.arange(9),
+        hashes.astype(">u8"),
+        hashes.astype(float),
+        hashes.reshape(3, 3),
+        [1, 2],
+    ]
+    with nullcontext() if numba else without_numba():
+        for values in wrong:
+            for work in (known.find, Lookup, hashed):
+                with pytest.raises(ValueError, match=r"^hashes must be .* uint64, found [^\n]*$"):
+                    work(values)
+        for positions in (known.find(hashes[::2])[0], known.find(np.repeat(hashes, 2)[::2])[0]):
+            assert positions.tolist() == list(range(len(positions)))
+        for unsorted in (hashes, np.sort(np.repeat(hashes, 2))):
+            with pytest.raises(ValueError, match="must rise"):
+                Lookup(unsorted)
+    with pytest.raises(ValueError, match="offsets"):
+        HashedNGrams(hashes, np.array([0, 8]), np.zeros(1, np.bool_))
+    with pytest.raises(ValueError, match="short"):
+        HashedNGrams(hashes, np.array([0, 9]), np.zeros(2, np.bool_))

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup.bloom.false_positives import Trial
+from dedup.bloom.false_positives import FalsePositives
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.evidence import Passage
-from dedup.ngrams.hashing import NGrams
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Overlap, Share
+from dedup.ngrams.hashing import NGramHasher
+from dedup.ngrams.passages import Passage
+from dedup.ngrams.results import BenchmarkOverlap, Share
 from pipeline.contamination import command as contamination
 from pipeline.contamination import render
 from pipeline.contamination.assemble import assemble
@@ -35,7 +35,7 @@ from pipeline.contamination.report import (
 )
 from pipeline.errors import UserError
 
-OVERLAP = Overlap("Quiz", Share(3, 40), Share(2, 39), Share(1, 5), Share(0, 2))
+OVERLAP = BenchmarkOverlap("Quiz", Share(3, 40), Share(2, 39), Share(1, 5), Share(0, 2))
 EVIDENCE = Evidence(
     3,
     Passage("asked: ", "what is it that flies", "?"),
@@ -53,7 +53,11 @@ REPORT = Report(
         BenchmarkResult("Split", "wiki.txt", True, [], "tokens", 8, OVERLAP, None),
     ],
     Share(1, 63),
-    [FilterResult("filters/b/train.bloom", 640, 27, 12, 0.5, 1e-8, 7.5e-9, 10**6, 0, Trial(1234, 10**7, 0))],
+    [
+        FilterResult(
+            "filters/b/train.bloom", 640, 27, 12, 0.5, 1e-8, 7.5e-9, 10**6, 0, FalsePositives(1234, 10**7, 0)
+        )
+    ],
     (),
     {"Normal form": "lower case"},
 )  # fmt: skip
@@ -199,8 +203,8 @@ def test_histogram_and_percent() -> None:
 
 def test_worst_examples_are_quoted_even_where_no_document_is_known() -> None:
     texts = ["one two three four five six", "seven eight nine ten", "one two three far away six seven eight"]
-    index = BenchmarkIndex.build([Benchmark("b", "b.txt", ["x", "y", "z"], texts)], NGrams("words", 3))
-    seen = index.scan(index.ngrams.grams(["One two three four five", "six seven eight"])).seen
+    index = BenchmarkIndex.build([Benchmark("b", "b.txt", ["x", "y", "z"], texts)], NGramHasher("words", 3))
+    seen = index.scan(index.ngrams.hash(["One two three four five", "six seven eight"])).seen
     result = assemble(index, subject="s", training_set="t", own_train=[None], seen=seen).benchmarks[0]
     assert [(text.id, text.found) for text in result.worst] == [("x", Share(3, 4)), ("z", Share(2, 6))]
     assert [e.example.text for e in result.worst[0].evidence] == ["one two three four five"]
@@ -208,7 +212,7 @@ def test_worst_examples_are_quoted_even_where_no_document_is_known() -> None:
     assert result.corpus is not None
     assert result.corpus.occurrences == Share(5, 12)
     assert sum(result.histogram) == 3
-    assert not np.any(index.scan(index.ngrams.grams([])).seen)
+    assert not np.any(index.scan(index.ngrams.hash([])).seen)
 
 
 def files(directory: Path) -> tuple[str, str]:

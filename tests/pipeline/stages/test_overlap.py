@@ -190,7 +190,7 @@ def test_filter_holds_what_the_training_documents_have(client: Client, tmp_path:
     found, record = bloom_filter.load(run.corpus, "b", ngrams)
     kept = [TEXTS[doc_id] for doc_id in TRAIN if doc_id not in (DROPPED, DUPLICATE)]
     expected = BloomFilter(found.n_blocks, found.blocks_per_item, ngrams.identity)
-    expected.add(ngrams.grams(kept).hashes)
+    expected.add(ngrams.hash(kept).hashes)
     assert np.array_equal(found.words, expected.words)
     assert record["n_bits"] == found.n_bits
     for other in (Overlap(n=9), Overlap(unit="words")):

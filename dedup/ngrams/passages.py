@@ -1,4 +1,4 @@
-"""Where n-grams are in a text, for people to read."""
+"""Runs of n-grams as passages of the original text."""
 
 import re
 from collections.abc import Iterable
@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dedup.ngrams.hashing import NGrams
+from dedup.ngrams.hashing import NGramHasher
 
-WORD = re.compile(r"[^\W_]+")  # the words of `dedup.words`, where they stand in the text
+__all__ = ["Passage", "passages", "remove_passages"]
+
+WORD = re.compile(r"[^\W_]+")  # the words of `dedup.words`, in the original text
 CONTEXT = 12  # words on either side
-MAX_CONTEXT, MAX_TEXT = 300, 2000  # characters of a passage: what is longer is cut, a long text in its middle
+MAX_CONTEXT, MAX_TEXT = 300, 2000  # characters: longer text is cut, a passage in its middle
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a text, as it is written there, between what stands around it."""
+    """A piece of the original text, with what stands before and after it."""
 
     before: str
     text: str
@@ -23,11 +25,12 @@ class Passage:
 
 
 def passages(
-    text: str, runs: Iterable[tuple[int, int]], ngrams: NGrams, context: int = CONTEXT
+    text: str, runs: Iterable[tuple[int, int]], ngrams: NGramHasher, context: int = CONTEXT
 ) -> list[Passage]:
-    """The passages of runs of n-grams: (position of the first, how many). Whole words, as many as they touch.
+    """The passage of each run of n-grams, in whole words.
 
-    A text shorter than n units is one n-gram, at position 0.
+    runs: (position of the first n-gram, number of n-grams). A text shorter than n units is one n-gram, at
+    position 0. context: how many words before and after are quoted.
     """
     spans = [match.span() for match in WORD.finditer(text)]
     result = []
@@ -39,8 +42,8 @@ def passages(
     return result
 
 
-def without(text: str, runs: Iterable[tuple[int, int]], ngrams: NGrams) -> str:
-    """The text without the words that runs of n-grams touch; what is left is joined by line breaks."""
+def remove_passages(text: str, runs: Iterable[tuple[int, int]], ngrams: NGramHasher) -> str:
+    """The text without the words of runs of n-grams (as in `passages`); the rest is joined by line breaks."""
     spans = [match.span() for match in WORD.finditer(text)]
     parts, end = [], 0
     for first, last in sorted(_touched(text, spans, runs, ngrams)):
@@ -50,9 +53,9 @@ def without(text: str, runs: Iterable[tuple[int, int]], ngrams: NGrams) -> str:
 
 
 def _touched(
-    text: str, spans: list[tuple[int, int]], runs: Iterable[tuple[int, int]], ngrams: NGrams
+    text: str, spans: list[tuple[int, int]], runs: Iterable[tuple[int, int]], ngrams: NGramHasher
 ) -> list[tuple[int, int]]:
-    """The first and the last word of each run."""
+    """The indices of the first and the last word of each run."""
     words = [text[slice(*span)] for span in spans]
     distinct = list(dict.fromkeys(words))
     sizes = dict(zip(distinct, map(len, ngrams.units(distinct)), strict=True))

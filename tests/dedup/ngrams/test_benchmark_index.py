@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.bloom.bloom_filter import BloomFilter
+from dedup.bloom.distinct_counter import DistinctCounter
 from dedup.files import FileError
 from dedup.ngrams import benchmarks
+from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.benchmarks import Benchmark
-from dedup.ngrams.distinct import DistinctCounter
-from dedup.ngrams.evidence import passages
-from dedup.ngrams.hashing import NGrams, hash_units
+from dedup.ngrams.hashing import NGramHasher, hash_units
 from dedup.ngrams.matches import matches
-from dedup.ngrams.overlap import BenchmarkIndex
-from dedup.ngrams.shares import Share
+from dedup.ngrams.passages import passages
+from dedup.ngrams.results import Share
 from dedup.words import normalize
 from shards import tokenizer
 from tests.shared import SHARED, needs_shared
 
 GPT2 = tokenizer.load("gpt2")
-TOKENS = NGrams(encode_batch=GPT2.encode_batch, tokenizer=GPT2.checksum)
-WORDS = NGrams("words", 3)
+TOKENS = NGramHasher(encode_batch=GPT2.encode_batch, tokenizer=GPT2.checksum)
+WORDS = NGramHasher("words", 3)
 PROSE = (
     "The lighthouse keeper counted thirty-seven gulls before breakfast, wrote the number in a ledger that "
     "nobody would read, and climbed down 214 wet steps to look for his left boot."
@@ -37,7 +37,7 @@ def bench(name: str, *texts: str) -> Benchmark:
     return Benchmark(name, f"{name}.jsonl", [str(i) for i in range(len(texts))], texts)
 
 
-def naive(text: str, ngrams: NGrams) -> list[tuple[Any, ...]]:
+def naive(text: str, ngrams: NGramHasher) -> list[tuple[Any, ...]]:
     words = normalize(text)
     units: Sequence[Any] = words.split()
     if ngrams.unit == "tokens" and words:
@@ -54,7 +54,7 @@ texts = st.lists(few_words, max_size=5)
 def test_equals_sets_of_tuples(documents: list[str], examples: list[list[str]], cut: int) -> None:
     sets = [bench(f"b{i}", *items, "x y z") for i, items in enumerate(examples)]
     index = BenchmarkIndex.build(sets, WORDS)
-    scan = index.scan(WORDS.grams(documents))
+    scan = index.scan(WORDS.hash(documents))
     trained = {gram for text in documents for gram in naive(text, WORDS)}
     tested = [{gram for text in b.texts for gram in naive(text, WORDS)} for b in sets]
     for i, text in enumerate(documents):
@@ -66,7 +66,7 @@ def test_equals_sets_of_tuples(documents: list[str], examples: list[list[str]], 
         assert scan.benchmarks[i] == [
             b.name for b, s in zip(sets, tested, strict=True) if not s.isdisjoint(grams)
         ]
-    for b, distinct, overlap in zip(sets, tested, index.shares(scan.seen), strict=True):
+    for b, distinct, overlap in zip(sets, tested, index.overlaps(scan.seen), strict=True):
         of_examples = [naive(text, WORDS) for text in b.texts]
         occurrences = [gram for grams in of_examples for gram in grams]
         short = [grams[0] for grams in of_examples if grams and len(grams[0]) < WORDS.n]
@@ -74,7 +74,7 @@ def test_equals_sets_of_tuples(documents: list[str], examples: list[list[str]], 
         assert overlap.distinct == Share(len(distinct & trained), len(distinct))
         assert overlap.short == Share(sum(g in trained for g in short), len(short))
         assert overlap.examples.hits == sum(any(g in trained for g in grams) for grams in of_examples)
-    parts = [index.scan(WORDS.grams(part)).seen for part in (documents[:cut], documents[cut:])]
+    parts = [index.scan(WORDS.hash(part)).seen for part in (documents[:cut], documents[cut:])]
     assert np.array_equal(parts[0] | parts[1], scan.seen)
 
 
@@ -120,29 +120,29 @@ def test_a_passage_is_found_wherever_it_stands_and_however_it_is_written(data: s
     before, after = data.draw(anything), data.draw(anything)
     dirty = [data.draw(cases)(word) + data.draw(between) for word in passage]
     document = before + data.draw(between) + "".join(dirty) + after
-    scan = index.scan(TOKENS.grams([document]))
+    scan = index.scan(TOKENS.hash([document]))
     assert scan.hits[0] >= len(index.hashes) == scan.longest_run[0]
-    assert index.shares(scan.seen)[0].occurrences.share == 1
+    assert index.overlaps(scan.seen)[0].occurrences.share == 1
 
 
 def test_documents_do_not_run_into_each_other() -> None:
     words = normalize(PROSE).split()
     index = BenchmarkIndex.build([bench("b", " ".join(words[6:14]))], WORDS)
-    scan = index.scan(WORDS.grams([" ".join(words[:8]), "", " ".join(words[8:])]))
+    scan = index.scan(WORDS.hash([" ".join(words[:8]), "", " ".join(words[8:])]))
     assert scan.hits.tolist() == [0, 0, 4]
-    assert index.scan(WORDS.grams([" ".join(words)])).hits.tolist() == [6]
+    assert index.scan(WORDS.hash([" ".join(words)])).hits.tolist() == [6]
 
 
 def test_short_texts_count_once_and_apart() -> None:
     index = BenchmarkIndex.build([bench("b", "two words", "one two three four", "", "...")], WORDS)
-    (overlap,) = index.shares(index.scan(WORDS.grams(["Two words!", "here two words in a row"])).seen)
+    (overlap,) = index.overlaps(index.scan(WORDS.hash(["Two words!", "here two words in a row"])).seen)
     assert overlap.occurrences == Share(1, 3)
     assert overlap.short == Share(1, 1)
     assert overlap.examples == Share(1, 4)
 
 
 @pytest.mark.parametrize("ngrams", [TOKENS, WORDS], ids=["tokens", "words"])
-def test_both_directions_agree(ngrams: NGrams) -> None:
+def test_both_directions_agree(ngrams: NGramHasher) -> None:
     """Scanning the documents, and asking the Bloom filter of the documents, in any partitions."""
     rng = random.Random(1)
     vocabulary = normalize(PROSE).split()
@@ -153,22 +153,22 @@ def test_both_directions_agree(ngrams: NGrams) -> None:
     index = BenchmarkIndex.build([bench("quotes", *quoted), bench("prose", PROSE)], ngrams)
     filters = []
     for size in (1, 7, 40):
-        partitions = [ngrams.grams(documents[i : i + size]) for i in range(0, 40, size)]
+        partitions = [ngrams.hash(documents[i : i + size]) for i in range(0, 40, size)]
         counter = DistinctCounter()
         for grams in partitions:
             counter.add(grams.hashes)
-        whole = BloomFilter.sized(counter.bound(), 1e-8, ngrams.identity)
+        whole = BloomFilter.sized(counter.upper_bound(), 1e-8, ngrams.identity)
         for grams in partitions:
             part = BloomFilter(whole.n_blocks, whole.blocks_per_item, whole.about)
             part.add(grams.hashes)
             whole |= part
         filters.append(whole)
     assert len({f.words.tobytes() for f in filters}) == 1
-    by_scan = index.scan(ngrams.grams(documents)).seen
+    by_scan = index.scan(ngrams.hash(documents)).seen
     by_filter = filters[0].contains(index.hashes)
     assert 0 < by_scan.sum() < len(by_scan)
     assert np.array_equal(by_scan, by_filter)
-    assert index.shares(by_scan) == index.shares(by_filter)
+    assert index.overlaps(by_scan) == index.overlaps(by_filter)
 
 
 def test_index_round_trip_and_foreign_index(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_index_round_trip_and_foreign_index(tmp_path: Path) -> None:
     loaded.save(path)
     assert Path(path).read_bytes() == first
     assert loaded.entries == index.entries
-    documents = TOKENS.grams(["He " + PROSE + " And so on.", "nothing of the kind is in here at all today"])
+    documents = TOKENS.hash(["He " + PROSE + " And so on.", "nothing of the kind is in here at all today"])
     assert loaded.scan(documents).benchmarks == index.scan(documents).benchmarks == [["a", "b"], []]
     with pytest.raises(ValueError, match=r"an index of .*tokens.*, expected .*words"):
         BenchmarkIndex.load(path, WORDS)
@@ -194,23 +194,23 @@ def test_wrong_benchmarks() -> None:
         BenchmarkIndex.build([bench("a", PROSE), bench("a", PROSE)], WORDS)
     with pytest.raises(FileError, match=r"a\.jsonl: every text is shorter than 8 tokens"):
         BenchmarkIndex.build([bench("a", "word", "")], TOKENS)
-    assert BenchmarkIndex.build([], WORDS).scan(WORDS.grams([PROSE])).benchmarks == [[]]
+    assert BenchmarkIndex.build([], WORDS).scan(WORDS.hash([PROSE])).benchmarks == [[]]
 
 
 def test_wrong_ngrams() -> None:
     with pytest.raises(ValueError, match="at least one unit"):
-        NGrams("words", 0)
+        NGramHasher("words", 0)
     with pytest.raises(ValueError, match="need an encoder"):
-        NGrams("tokens", 8)
+        NGramHasher("tokens", 8)
     with pytest.raises(ValueError, match="'letters'"):
-        NGrams("letters", 8)  # type: ignore[arg-type]
+        NGramHasher("letters", 8)  # type: ignore[arg-type]
 
 
 def test_evidence_shows_the_passage_on_both_sides() -> None:
     example = "Question: what did the keeper do? " + PROSE.upper() + " Answer him."
     document = "First this. " + PROSE + " Then that.\n" + PROSE[80:] + " End."
     index = BenchmarkIndex.build([bench("b", "unrelated words about other things entirely", example)], TOKENS)
-    hashes = TOKENS.grams([document]).hashes
+    hashes = TOKENS.hash([document]).hashes
     found = matches(index, hashes)
     assert [m.example for m in found] == [1] * len(found)
     assert found[0].n_grams > found[1].n_grams == found[-1].n_grams
@@ -224,7 +224,7 @@ def test_evidence_shows_the_passage_on_both_sides() -> None:
         ". Answer him",
     )
     assert matches(index, hashes, limit=1) == [longest]
-    assert matches(index, TOKENS.grams(["nothing of the kind is in here at all today"]).hashes) == []
+    assert matches(index, TOKENS.hash(["nothing of the kind is in here at all today"]).hashes) == []
     (short,) = passages("Only three words", [(0, 1)], TOKENS)
     assert short.text == "Only three words"
 
@@ -240,7 +240,7 @@ def test_passages_are_cut_to_a_length_for_people() -> None:
 
 @given(st.text(st.sampled_from("aZé-ǅİß٣²_ 中\n")), st.integers(1, 4), st.data())
 def test_passages_cover_the_words_of_the_ngrams(text: str, n: int, data: st.DataObject) -> None:
-    ngrams = NGrams("tokens", n, GPT2.encode_batch, GPT2.checksum)
+    ngrams = NGramHasher("tokens", n, GPT2.encode_batch, GPT2.checksum)
     units = ngrams.units([text])[0].tolist()
     counts = max(len(units) - n + 1, min(len(units), 1))
     if not counts:
@@ -260,9 +260,9 @@ def test_table_6_of_the_paper() -> None:
     test = benchmarks.read(str(SHARED / "benchmarks/wikitext-2/wiki.test.tokens"))
     train = benchmarks.read(str(SHARED / "benchmarks/wikitext-2/wiki.train.tokens"))
     index = BenchmarkIndex.build([test], TOKENS)
-    grams = TOKENS.grams(train.texts)
+    grams = TOKENS.hash(train.texts)
     scan = index.scan(grams)
-    (overlap,) = index.shares(scan.seen)
+    (overlap,) = index.overlaps(scan.seen)
     assert overlap.occurrences == Share(1_592, 240_232)
     assert overlap.distinct == Share(884, 237_659)
     assert f"{overlap.occurrences.share:.4%} {overlap.distinct.share:.3%}" == "0.6627% 0.372%"
@@ -270,8 +270,19 @@ def test_table_6_of_the_paper() -> None:
     counter = DistinctCounter()
     counter.add(grams.hashes)
     assert counter.count() == pytest.approx(2_027_963, rel=0.01)
-    filter_ = BloomFilter.sized(counter.bound(), 1e-8, TOKENS.identity)
+    filter_ = BloomFilter.sized(counter.upper_bound(), 1e-8, TOKENS.identity)
     filter_.add(grams.hashes)
     assert filter_.false_positive_rate(counter.count()) <= 1e-8
-    assert index.shares(filter_.contains(index.hashes)) == [overlap]
-    assert not filter_.contains(TOKENS.absent(1_000_000, seed=1)).any()
+    assert index.overlaps(filter_.contains(index.hashes)) == [overlap]
+    assert not filter_.contains(TOKENS.random_absent(1_000_000, seed=1)).any()
+
+
+def test_n_grams_seen_of_another_index_are_refused() -> None:
+    index = BenchmarkIndex.build([Benchmark("b", "b", ["0"], [PROSE])], WORDS)
+    seen = index.scan(WORDS.hash([PROSE])).seen
+    for wrong in (seen[1:], np.append(seen, True), seen.astype(np.int64)):
+        with pytest.raises(ValueError, match=r"^seen must be of shape .* dtype bool, found"):
+            index.overlaps(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"^seen must be"):
+            index.runs(0, wrong)  # type: ignore[arg-type]
+    assert index.overlaps(seen)[0].distinct.share == 1
