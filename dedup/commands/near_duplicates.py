@@ -9,18 +9,12 @@ or directories. Writes Parquet: the documents that are kept, or with --annotate 
 """
 
 import argparse
-import logging
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
-from distributed import Client, KilledWorker, LocalCluster, as_completed
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from distributed import KilledWorker
 
-from dedup.files import FileError
+from dedup.commands.cluster import Bars, connect
 from dedup.minhash.dataset import ROWS, Summary, deduplicate
 
 __all__ = ["main"]
@@ -30,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code: 0, 2 for an error that the user can mend, 130 if interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        with _client(options.scheduler, options.workers) as client, _Bars() as bars:
+        with connect(options.scheduler, options.workers) as client, Bars() as bars:
             summary = deduplicate(
                 options.inputs,
                 options.output,
@@ -66,59 +60,6 @@ def _report(summary: Summary, output: str) -> str:
     ]
     lines = [f"{name:<17}{count:>12,}{count / summary.documents:>8.1%}" for name, count in rows]
     return "\n".join([*lines, f"{summary.seconds:.1f} s, {rate:,.0f} documents/s, in {output}"])
-
-
-class _Bars:
-    """A progress bar per step on standard error, if that is a terminal."""
-
-    def __enter__(self) -> "_Bars":
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("{task.description:<20}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        self._bars = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def follow(self, name: str, futures: Sequence[Any]) -> None:
-        """Waits for futures; raises the error of the first that fails."""
-        task = self._bars.add_task(name, total=len(futures))
-        for future in as_completed(futures):
-            if future.status == "error":
-                future.result()
-            self._bars.advance(task)
-
-
-@contextmanager
-def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
-    """A client of the scheduler, or of a local cluster of processes. Raises FileError if none answers."""
-    logging.getLogger("distributed.shuffle").setLevel(
-        logging.ERROR
-    )  # warns at the beginning of every shuffle
-    if scheduler is None:
-        with (
-            LocalCluster(
-                n_workers=workers or os.cpu_count() or 1,
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
-        return
-    try:
-        client = Client(scheduler, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise FileError(f"{scheduler}: no Dask scheduler answers there") from error
-    with client:
-        yield client
 
 
 def _parser() -> argparse.ArgumentParser:
