@@ -13,12 +13,13 @@ import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 
+from pipeline.fetch.http.connection import Budget, within
 from pipeline.fetch.http.content_coding import ACCEPT_ENCODING
 from pipeline.fetch.http.guard import Guard
 from pipeline.fetch.http.resolver import Lookup
 from pipeline.fetch.http.response import SPOOL, Response, take
 from pipeline.fetch.http.target import Target
-from pipeline.fetch.http.transport import Budget, Transport, within
+from pipeline.fetch.http.transport import Transport
 from pipeline.fetch.outcome import Failure
 from pipeline.settings import Fetch
 
