@@ -16,12 +16,20 @@ class NameServer:
     """Answers from `names`: name -> the addresses of each answer in turn, the last for ever.
 
     An unknown name does not exist. `None` in place of addresses is no answer at all. An answer comes `delay`
-    seconds after its question, whatever else is asked meanwhile.
+    seconds after its question, whatever else is asked meanwhile. `failing`: a name and a type ("A", "AAAA")
+    -> the error that answers it, None for silence.
     """
 
-    def __init__(self, names: dict[str, list[list[str] | None]], ttl: int, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        names: dict[str, list[list[str] | None]],
+        ttl: int,
+        delay: float = 0.0,
+        failing: dict[tuple[str, str], dns.rcode.Rcode | None] | None = None,
+    ) -> None:
         self.asked: list[str] = []  # names, for addresses of IPv4
         self._names = names
+        self._failing = failing or {}
         self._turns: Counter[tuple[str, bool]] = Counter()
         self._ttl = ttl
         self._delay = delay
@@ -46,6 +54,11 @@ class NameServer:
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True)
         answer = dns.message.make_response(query)
+        key = (name, dns.rdatatype.to_text(question.rdtype))
+        if key in self._failing:
+            code = self._failing[key]
+            answer.set_rcode(code or dns.rcode.NOERROR)
+            return answer if code else None
         if name not in self._names:
             answer.set_rcode(dns.rcode.NXDOMAIN)
             return answer

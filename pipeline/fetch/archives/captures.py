@@ -22,7 +22,7 @@ from warcio.exceptions import ArchiveLoadFailed
 
 from pipeline.corpus.schemas import OK, TIME
 from pipeline.fetch import agent, pages
-from pipeline.fetch.archives.warc import WarcFile, unchunked
+from pipeline.fetch.archives.warc import WarcFile, content
 from pipeline.fetch.http.response import SPOOL, Response, take
 from pipeline.fetch.http.target import parse
 from pipeline.fetch.outcome import Failure
@@ -160,7 +160,10 @@ def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure
     except (*BROKEN, StopIteration) as error:
         return Failure("protocol_error", f"a record that cannot be read: {error!r}"[:300])
     try:
-        take(response, unchunked(record), settings.max_bytes, settings.content_types)
+        body, coding = content(record)
+        if not coding:
+            response.headers = [(_renamed(name), value) for name, value in response.headers]
+        take(response, body, settings.max_bytes, settings.content_types)
     except Failure as failure:
         response.failure = failure
         response.truncated = response.truncated or ("length" if failure.reason == "too_large" else None)
@@ -168,6 +171,11 @@ def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure
         response.failure = Failure("protocol_error", f"a body that cannot be read: {error!r}"[:300])
         response.truncated = response.truncated or "unspecified"
     return response
+
+
+def _renamed(name: str) -> str:
+    """The name under which a header is kept that no longer describes the body."""
+    return f"X-Crawl-{name}" if name.lower() == "content-encoding" else name
 
 
 def _date(record: Any) -> datetime:

@@ -8,6 +8,7 @@ is stored.
 
 import hashlib
 import io
+import itertools
 import shutil
 import tempfile
 import threading
@@ -20,8 +21,8 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.bufferedreaders import ChunkedDataReader
 
 from pipeline.fetch.archives import record
-from pipeline.fetch.http.content_coding import decoded
-from pipeline.fetch.http.response import Response
+from pipeline.fetch.http.content_coding import decoded, undone
+from pipeline.fetch.http.response import HEAD, Response
 from pipeline.fetch.outcome import Failure
 
 SPOOL = 1024 * 1024  # bytes of a record in memory; the rest is in a temporary file
@@ -178,7 +179,7 @@ def _metadata(response: Response, via: str | None, hops: int) -> bytes:
 def read_body(file: BinaryIO, offset: int, length: int) -> Payload:
     """The content of the response record at `offset`, of `length` bytes as in the table of pages.
 
-    Also for records of others: chunking and the content coding are undone where the headers still name them,
+    Also for records of others: chunking and the content coding are undone where the body still has them,
     and a body that was cut, or does not decode further, is returned as far as it goes. The whole content is
     in memory. Raises ValueError if there is no response record with HTTP headers.
     """
@@ -186,19 +187,28 @@ def read_body(file: BinaryIO, offset: int, length: int) -> Payload:
     found = next(ArchiveIterator(io.BytesIO(file.read(length))), None)
     if found is None or found.rec_type not in ("response", "resource") or found.http_headers is None:
         raise ValueError(f"no HTTP response record at offset {offset} (found {found and found.rec_type})")
-    headers = found.http_headers
     body = bytearray()
     try:
-        for piece in decoded(unchunked(found), headers.get_header("Content-Encoding")):
+        for piece in decoded(*content(found)):
             body += piece
     except Failure:
         pass
-    return Payload(bytes(body), headers.get_header("Content-Type"))
+    return Payload(bytes(body), found.http_headers.get_header("Content-Type"))
 
 
-def unchunked(record: Any) -> Iterator[bytes]:
-    """The body of a record of warcio's with HTTP headers, chunking undone where the headers name it."""
+def content(record: Any) -> tuple[Iterator[bytes], str | None]:
+    """The body of a record of warcio's with HTTP headers, and the content coding that it has.
+
+    Chunking is undone where the headers name it. The coding is None where the headers name one that the body
+    has lost.
+    """
+    headers = record.http_headers
     stream = record.raw_stream
-    if "chunked" in (record.http_headers.get_header("Transfer-Encoding") or "").lower():
+    if "chunked" in (headers.get_header("Transfer-Encoding") or "").lower():
         stream = ChunkedDataReader(stream)
-    return iter(lambda: stream.read(65536), b"")
+    body = iter(lambda: stream.read(65536), b"")
+    coding = ", ".join(value for name, value in headers.headers if name.lower() == "content-encoding")
+    head = b""
+    while len(head) < HEAD and (piece := next(body, b"")):
+        head += piece
+    return itertools.chain([head] if head else [], body), None if undone(head[:HEAD], coding) else coding

@@ -1,5 +1,6 @@
 """Content codings undone in bounded steps: whatever a stream expands to, little of it is in memory."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,6 +15,11 @@ PIECE = 64 * 1024  # bytes
 MAX_CODINGS = 3  # a server that compresses twice is odd; one that goes on and on is hostile
 ZSTD_WINDOW = 8 * 1024 * 1024  # bytes; RFC 9659 allows no more
 ZSTD_FEED = 64  # compressed bytes a step: bounds what it can expand to, 2 MB at zstd's utmost 1 : 32,000
+_MAGIC = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+
+HTML = re.compile(  # where it begins, after a byte order mark, white space or comments
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta)\b", re.I | re.S
+)
 
 
 def decoded(chunks: Iterable[bytes], content_encoding: str | None) -> Iterator[bytes]:
@@ -39,6 +45,18 @@ def decoded(chunks: Iterable[bytes], content_encoding: str | None) -> Iterator[b
         else:
             raise Failure("decode_error", f"content coding {coding[:40]!r}")
     return stream
+
+
+def undone(head: bytes, content_encoding: str | None) -> bool:
+    """Whether a body that begins with `head` has lost the coding that its header still names.
+
+    So do the bodies of some WARC files, whose writers stored what their HTTP library gave them. gzip and zstd
+    begin with a magic number; deflate and brotli have none, and are taken for undone where HTML begins.
+    """
+    outermost = (content_encoding or "").rpartition(",")[2].strip().lower()
+    if outermost in _MAGIC:
+        return bool(head) and not head.startswith(_MAGIC[outermost])
+    return outermost in ("deflate", "br") and HTML.match(head) is not None
 
 
 def _brotli(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import dns.exception
 import dns.nameserver
+import dns.rdatatype
 import dns.resolver
 
 from pipeline.fetch.outcome import Failure
@@ -17,6 +18,8 @@ DEFAULT_TTL = 300.0  # seconds an answer is kept; getaddrinfo does not tell the 
 MIN_TTL, MAX_TTL = 30.0, 3600.0  # bounds of a TTL: short ones are for balancing load, or for rebinding
 FAILURE_TTL = 1.0  # of a failure that passes
 LIFETIME = 8.0  # seconds for a query, retransmissions included
+SECOND_LIFETIME = 3.0  # for that of the second family
+_FAMILIES = {dns.rdatatype.A: socket.AF_INET, dns.rdatatype.AAAA: socket.AF_INET6}
 THREADS = 32  # look-ups at a time
 CACHED = 50_000  # names, about 500 bytes each
 
@@ -105,36 +108,48 @@ class Resolver:
 
     def _lookup(self, host: str, port: int) -> Answer:
         flags = socket.AI_NUMERICHOST if self._resolver else 0
-        try:
-            found = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
-            )
-        except socket.gaierror as error:
+        found, error = _system(host, port, socket.AF_UNSPEC, flags)
+        if isinstance(error, socket.gaierror):
             if self._resolver and error.errno == socket.EAI_NONAME:
                 return self._ask(self._resolver, host, port)
-            again = error.errno == socket.EAI_AGAIN
-            return _failed(f"{host}: {error.strerror}", again=again)
-        except (OSError, ValueError) as error:  # ValueError: a label that is empty or too long
-            return _failed(f"{host}: {error}")
-        endpoints = [Endpoint(family, address) for family, _, _, _, address in found]
-        return Answer(endpoints, DEFAULT_TTL) if endpoints else _failed(f"{host}: no address")
+            if error.errno == socket.EAI_AGAIN:  # in some C libraries also where one family has its answer
+                found, _ = _system(host, port, socket.AF_INET, flags)
+        if found:
+            return Answer(found, DEFAULT_TTL)
+        again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        return _failed(f"{host}: {getattr(error, 'strerror', None) or error or 'no address'}", again=again)
 
     def _ask(self, resolver: dns.resolver.Resolver, host: str, port: int) -> Answer:
-        try:
-            answers = resolver.resolve_name(host)
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.YXDOMAIN) as error:
-            return _failed(f"{host}: {error}")
-        except dns.exception.DNSException as error:
-            passing = isinstance(error, (dns.exception.Timeout, dns.resolver.NoNameservers))
-            return _failed(f"{host}: {error}", again=passing)
-        except (OSError, ValueError) as error:
-            return _failed(f"{host}: {error}", again=isinstance(error, OSError))
-        ttls = [answer.rrset.ttl for answer in answers.values() if answer.rrset is not None]
+        """Asks for addresses of IPv4 and of IPv6: what one family fails with is not said of the other."""
+        answers: list[dns.resolver.Answer] = []
+        failures: list[Exception] = []
+        for kind, lifetime in ((dns.rdatatype.A, LIFETIME), (dns.rdatatype.AAAA, SECOND_LIFETIME)):
+            try:
+                answers.append(resolver.resolve(host, kind, raise_on_no_answer=False, lifetime=lifetime))
+            except (dns.exception.DNSException, OSError, ValueError) as error:
+                failures.append(error)
+                if isinstance(error, (dns.resolver.NXDOMAIN, dns.resolver.YXDOMAIN, ValueError)):
+                    break  # of the name, whatever the family
         endpoints = [
-            Endpoint(socket.AddressFamily(family), (address, port))
-            for address, family in answers.addresses_and_families()
+            Endpoint(_FAMILIES[answer.rdtype], (str(record.address), port))
+            for answer in reversed(answers)
+            for record in answer.rrset or ()
         ]
-        return Answer(endpoints, min(max(min(ttls, default=0), MIN_TTL), MAX_TTL))
+        if endpoints:
+            ttls = [answer.rrset.ttl for answer in answers if answer.rrset is not None]
+            return Answer(endpoints, min(max(min(ttls), MIN_TTL), MAX_TTL))
+        passing = (dns.exception.Timeout, dns.resolver.NoNameservers, OSError)
+        again = any(isinstance(error, passing) for error in failures)
+        return _failed(f"{host}: {failures[0] if failures else 'no address'}", again=again)
+
+
+def _system(host: str, port: int, family: int, flags: int) -> tuple[list[Endpoint], Exception | None]:
+    """What the system's resolver finds, or why it does not."""
+    try:
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, socket.IPPROTO_TCP, flags)
+    except (OSError, ValueError) as error:  # ValueError: a label that is empty or too long
+        return [], error
+    return [Endpoint(family, address) for family, _, _, _, address in found], None
 
 
 def _failed(detail: str, *, again: bool = False) -> Answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pipeline.corpus.schemas import OK
-from pipeline.fetch.http.content_coding import decoded
+from pipeline.fetch.http.content_coding import HTML, decoded
 from pipeline.fetch.http.target import Target
 from pipeline.fetch.outcome import Failure, http_reason
 from pipeline.media_type import media_type
@@ -25,9 +25,6 @@ _BINARY = (
     b"Rar!",
     b"\x7fELF",
     b"wOF",
-)
-_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta)\b", re.I | re.S
 )
 
 
@@ -127,6 +124,6 @@ def _check_head(response: Response, head: bytes, content_types: list[str]) -> No
     if head.startswith(_BINARY) or (b"\0" in head and not wide):
         raise Failure("content_type", f"binary data served as {response.content_type}: {head[:8]!r}")
     if response.content_type is None:
-        if not _HTML.match(head) or "text/html" not in content_types:
+        if not HTML.match(head) or "text/html" not in content_types:
             raise Failure("content_type", "no Content-Type, and no HTML by its first bytes")
         response.content_type = "text/html"
