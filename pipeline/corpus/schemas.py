@@ -54,6 +54,10 @@ PAGES = pa.schema(
         ("fetched", TIME),
         ("seconds", pa.float32()),  # from the first connection to the last byte
         ("detail", pa.string()),  # for people: the exception, the refused address, the header
+        (
+            "consent",
+            pa.list_(pa.string()),
+        ),  # what is said of its use, honoured or not; null: nothing
         ("warc", pa.string()),  # file name below pages/<batch>/warc/, null if nothing was stored
         ("warc_offset", pa.int64()),
         ("warc_length", pa.int64()),

@@ -115,7 +115,8 @@ class Crawler:
         location = response.header("location") if response.status in REDIRECTS else None
         if location is None:
             self._schedule.set_rules(
-                visit.origin, robots.read(response, self._product, redirected=visit.hops > 0)
+                visit.origin,
+                robots.read(response, self._product, self._settings.consent, redirected=visit.hops > 0),
             )
             return
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.corpus.schemas import PAGES
+from pipeline.fetch import consent
 from pipeline.fetch.http.response import Response
 from pipeline.fetch.outcome import Failure
 
@@ -58,6 +59,7 @@ def response_row(
         "n_bytes": response.n_bytes if stored else None,
         "truncated": response.truncated is not None,
         "fetched": response.fetched,
+        "consent": response.consent or None,
     }
     if stored:
         row |= {"warc": warc, "warc_offset": stored[0], "warc_length": stored[1]}
@@ -66,4 +68,5 @@ def response_row(
 
 def failure_row(failure: Failure) -> dict[str, Any]:
     """The row of a link that ends without one."""
-    return {"reason": failure.reason, "detail": failure.detail}
+    said = [failure.detail] if failure.reason in consent.REASONS else None
+    return {"reason": failure.reason, "detail": failure.detail, "consent": said}

@@ -13,6 +13,7 @@ import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 
+from pipeline.fetch import agent, consent
 from pipeline.fetch.http.connection import Budget, within
 from pipeline.fetch.http.content_coding import ACCEPT_ENCODING
 from pipeline.fetch.http.guard import Guard
@@ -37,6 +38,7 @@ class Client:
         self._guard = Guard(settings.allow_networks, settings.connect_to, settings.nameservers)
         self.resolve_timeout = min(settings.connect_timeout, settings.deadline)  # seconds, with the resolver
         self._transport = Transport(self._guard)
+        self._reader = consent.Reader(settings.consent, agent.product(settings))
         self._headers = {
             "User-Agent": user_agent,
             "Accept": "text/html,application/xhtml+xml,text/plain;q=0.9,*/*;q=0.1",
@@ -69,7 +71,8 @@ class Client:
     ) -> Response:
         """GETs a target within `seconds`. The caller closes the response's `body`.
 
-        max_bytes: cap of the body, encoded and decoded. content_types: the body of another type is not read.
+        max_bytes: cap of the body, encoded and decoded. content_types: the body of another type is not
+        read, nor kept where its publisher refuses its use; None: any type, and nobody is asked (robots.txt).
         """
         started = time.monotonic()
         response = Response(target, tempfile.SpooledTemporaryFile(SPOOL))  # noqa: SIM115 - the caller closes it
@@ -99,7 +102,7 @@ class Client:
             response.truncated = {
                 "too_large": "length",
                 "timeout": "time",
-                "content_type": "unspecified",
+                **dict.fromkeys(("content_type", *consent.REASONS), "unspecified"),
             }.get(response.failure.reason, "disconnect")
         response.request, response.peer = budget.request, budget.peer
         response.last_sent, response.contacted = budget.last_sent, budget.last_sent > untouched
@@ -119,7 +122,8 @@ class Client:
             response.headers = [(name, " ".join(value.split())) for name, value in raw.headers.items()]
             limit = max_bytes if 200 <= raw.status < 300 else min(UNUSED_BODY, max_bytes)
             budget.expect_body(limit)
-            take(response, raw.stream(CHUNK, decode_content=False), limit, content_types)
+            reader = self._reader if content_types is not None else None
+            take(response, raw.stream(CHUNK, decode_content=False), limit, content_types, reader)
         finally:
             if raw.isclosed():
                 raw.release_conn()

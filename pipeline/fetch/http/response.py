@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pipeline.corpus.schemas import OK
+from pipeline.fetch import consent
+from pipeline.fetch.consent import Reader, Signal
 from pipeline.fetch.http.content_coding import HTML, decoded
 from pipeline.fetch.http.target import Target
 from pipeline.fetch.outcome import Failure, http_reason
@@ -47,6 +49,7 @@ class Response:
         None  # why the body is not whole: length, time, disconnect or unspecified (WARC 1.1)
     )
     failure: Failure | None = None
+    consent: list[str] = field(default_factory=list)  # what was said of the use of the page, and where
     seconds: float = 0.0
     last_sent: float = 0.0  # time.monotonic() when the server last heard from us
     contacted: bool = False
@@ -64,24 +67,66 @@ class Response:
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 
-def take(response: Response, body: Iterable[bytes], limit: int, content_types: list[str] | None) -> None:
+def take(
+    response: Response,
+    body: Iterable[bytes],
+    limit: int,
+    content_types: list[str] | None,
+    reader: Reader | None = None,
+) -> None:
     """Takes the body of a response whose status and headers are known, as far as it is wanted.
 
     body: as encoded. limit: of its bytes, encoded and decoded. Raises Failure if it is not a whole body, or a
-    2xx's that is not of one of `content_types` (None: any).
+    2xx's that is not of one of `content_types` (None: any), or that its publisher does not want to be used,
+    as `reader` (None: nobody) understands it: of that no body is kept.
     """
     response.content_type, response.charset = media_type(response.header("content-type"))
     kind = response.content_type
-    wanted = 200 <= (response.status or 0) < 300 and content_types is not None
+    good = 200 <= (response.status or 0) < 300
+    wanted = good and content_types is not None
     if wanted and kind is not None and kind not in (content_types or ()):
         raise Failure("content_type", kind)
-    head = _read(body, response, limit)
+    if reader and good:
+        _ask_consent(response, reader, reader.headers(response.headers))
+    head = bytearray()
+    try:
+        _read(body, response, limit, head)
+    except Exception:
+        if reader and good:
+            _ask_the_page(response, reader, bytes(head))
+        raise
+    if reader and good:
+        _ask_the_page(response, reader, bytes(head))
     if wanted and response.n_bytes:
-        _check_head(response, head, content_types or [])
+        _check_head(response, bytes(head[:HEAD]), content_types or [])
 
 
-def _read(body: Iterable[bytes], response: Response, limit: int) -> bytes:
-    """Copies the body to `response.body`, counts its content, and returns the content's first HEAD bytes.
+def _ask_the_page(response: Response, reader: Reader, head: bytes) -> None:
+    """Raises Failure for a page whose meta elements refuse.
+
+    Its body goes, and its headers keep the words.
+    """
+    if response.content_type == "text/plain":
+        return
+    signals = reader.page(head, response.charset)
+    try:
+        _ask_consent(response, reader, signals)
+    except Failure:
+        response.headers += [(consent.EVIDENCE, "; ".join(signal)) for signal in signals]
+        response.body.seek(0)
+        response.body.truncate()
+        response.n_bytes = 0
+        raise
+
+
+def _ask_consent(response: Response, reader: Reader, signals: list[Signal]) -> None:
+    response.consent += [signal.evidence for signal in signals]
+    if refusal := reader.refusal(signals):
+        raise refusal
+
+
+def _read(body: Iterable[bytes], response: Response, limit: int, head: bytearray) -> None:
+    """Copies the body to `response.body`, counts its content, and gives `head` the beginning of the content.
 
     Codings that few readers of WARC know (brotli, zstd) are undone, the header is kept under another name,
     as Common Crawl does.
@@ -105,15 +150,13 @@ def _read(body: Iterable[bytes], response: Response, limit: int) -> bytes:
             if len(kept) < len(chunk):
                 raise Failure("too_large", f"more than {limit} bytes encoded")
 
-    head = b""
     for piece in decoded(chunks(), encoding):
-        head += piece[: HEAD - len(head)]
+        head += piece[: consent.HEAD - len(head)]
         if rare:
             response.body.write(piece[: limit - response.n_bytes])
         response.n_bytes += len(piece)
         if response.n_bytes > limit:
             raise Failure("too_large", f"more than {limit} bytes decoded")
-    return head
 
 
 def _check_head(response: Response, head: bytes, content_types: list[str]) -> None:

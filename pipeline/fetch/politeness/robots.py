@@ -1,14 +1,31 @@
-"""robots.txt by RFC 9309, parsed by protego."""
+"""robots.txt by RFC 9309: groups by `groups`, paths by Protego, and what it says of the use of content."""
 
+import contextlib
+import math
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protego import Protego
 
+from pipeline.fetch import consent
 from pipeline.fetch.http.content_coding import decoded
 from pipeline.fetch.http.response import Response
 from pipeline.fetch.outcome import Failure, http_reason
+from pipeline.fetch.politeness.groups import Group, group
+
+__all__ = ["ALLOW_ALL", "MAX_REDIRECTS", "Rules", "parse", "read", "unreachable"]
 
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
+
+
+class Statement(NamedTuple):
+    """Where the content of an origin is not to be trained on: Protego disallows it there."""
+
+    reason: str
+    evidence: str
+    paths: Protego
 
 
 @dataclass(frozen=True)
@@ -18,12 +35,20 @@ class Rules:
     parsed: Protego | None = None
     blocked: Failure | None = None
     crawl_delay: float = 0.0  # seconds
+    statements: tuple[Statement, ...] = ()
 
     def check(self, url: str, product: str) -> Failure | None:
-        """Why `product` may not fetch a URL; None if it may."""
+        """Why `product` may not fetch a URL, or has no use for it; None if it may."""
         if self.parsed and not self.parsed.can_fetch(url, product):
             return Failure("robots_disallowed", f"robots.txt, for {product}")
-        return self.blocked
+        return self.blocked or self.use(url)
+
+    def use(self, url: str) -> Failure | None:
+        """Why what is at a URL may not be used; None if it may."""
+        for reason, evidence, paths in self.statements:
+            if not paths.can_fetch(url, "*"):
+                return Failure(reason, evidence)
+        return None
 
 
 ALLOW_ALL = Rules()
@@ -44,11 +69,11 @@ def unreachable(failure: Failure, *, redirected: bool = False) -> Rules:
     return Rules(blocked=failure)
 
 
-def read(response: Response, product: str, *, redirected: bool = False) -> Rules:
+def read(response: Response, product: str, honoured: Collection[str], *, redirected: bool = False) -> Rules:
     """The rules in a final response: 2xx is parsed, 5xx and 429 disallow, any other status allows (2.3.1.3).
 
     429 asks for fewer requests; taking it for "no rules, go on" would answer with more. A file longer than
-    the cap counts as far as it was read (section 2.5); bytes that are not UTF-8 are replaced.
+    the cap counts as far as it was read (section 2.5).
     """
     status, failure = response.status, response.failure
     if status is None or status >= 500 or status == 429:
@@ -70,5 +95,45 @@ def read(response: Response, product: str, *, redirected: bool = False) -> Rules
     except Failure as corrupt:
         if not failure:  # a truncated file ends early by our own doing
             return unreachable(corrupt, redirected=redirected)
-    parsed = Protego.parse(bytes(content).decode("utf-8-sig", "replace"))
-    return Rules(parsed=parsed, crawl_delay=max(parsed.crawl_delay(product) or 0.0, 0.0))
+    return parse(bytes(content), product, honoured)
+
+
+def parse(content: bytes, product: str, honoured: Collection[str]) -> Rules:
+    """The rules of a robots.txt for `product`. honoured: the settings' `fetch.consent`."""
+    ours = group(content, product)
+    delays = [0.0]
+    for value in ours.values("crawl-delay"):
+        with contextlib.suppress(ValueError):
+            delays.append(float(value))
+    return Rules(
+        parsed=Protego.parse(ours.paths()),
+        crawl_delay=max(filter(math.isfinite, delays)),
+        statements=tuple(_statements(ours, honoured)),
+    )
+
+
+def _statements(ours: Group, honoured: Collection[str]) -> Iterable[Statement]:
+    for reason, line, allows, words in (
+        ("content_usage", "content-usage", consent.content_usage, "train-ai=n"),
+        ("content_signal", "content-signal", consent.content_signal, "ai-train=no"),
+    ):
+        if reason in honoured and (paths := _refused(ours.values(line), allows)):
+            yield Statement(reason, f"robots.txt {line}: {words}", paths)
+
+
+def _refused(values: Iterable[str], allows: Callable[[str], bool | None]) -> Protego | None:
+    """Where training is refused, as paths that are disallowed; None if nowhere.
+
+    values: `[path] preferences`. As for Allow and Disallow the longest path decides, but of equal paths the
+    refusal (draft-ietf-aipref-attach-05, section 3.1). A rule that is silent on training changes nothing.
+    """
+    allowed: dict[str, bool] = {}
+    for value in values:
+        path, preferences = value.split(None, 1) if re.match(r"/\S*\s", value) else ("/", value)
+        answer = allows(preferences)
+        if answer is not None:
+            allowed[path] = allowed.get(path, True) and answer
+    if all(allowed.values()):
+        return None
+    rules = [f"{'Allow' if allow else 'Disallow'}: {path}" for path, allow in allowed.items()]
+    return Protego.parse("\n".join(["User-agent: *", *rules]))
