@@ -26,7 +26,7 @@ from pipeline.fetch.outcome import Failure
 
 __all__ = ["EVIDENCE", "HEAD", "REASONS", "Reader", "Signal", "content_signal", "content_usage"]
 
-HEAD = 64 * 1024  # bytes of a page in which meta elements are looked for
+HEAD = 256 * 1024  # bytes of a page in which meta elements are looked for: scripts and styles come first
 EVIDENCE = "X-Crawl-Consent"  # the header that keeps a meta element's signal where its page is not kept
 
 _DIRECTIVES = {  # of X-Robots-Tag and robots meta elements, and what they come to
@@ -40,8 +40,10 @@ REASONS = frozenset({*_DIRECTIVES.values(), "content_usage", "content_signal", "
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _AGENT = re.compile(r"\s*([a-z_*-]+)[^\s:]*\s*:")
 _EVERYBODY = frozenset({"", "*", "robots"})
-_CLUES = (b"noai", b"noindex", b"noarchive", b"nocache", b"tdm-reservation")
-_NONE = re.compile(rb"<meta\b[^>]*\bnone\b")
+_BODY = re.compile(rb"<body\b", re.IGNORECASE)
+_META = re.compile(rb"<meta\b[^>]*>?", re.IGNORECASE)
+_CLUES = tuple(word.encode() for word in (*_DIRECTIVES, "tdm-reservation"))
+_NO_ELEMENTS = re.compile(rb"<!--.*?-->|<(script|style)\b.*?</\1", re.IGNORECASE | re.DOTALL)
 _WIDE = re.compile("utf-?(16|32)|ucs", re.IGNORECASE)
 
 # From the most particular to the most general (draft-ietf-aipref-vocab, with the labels of its revisions of
@@ -98,8 +100,7 @@ class Reader:
     def page(self, head: bytes, charset: str | None = None) -> list[Signal]:
         """The signals in the meta elements of HTML that begins with `head`, before its body.
 
-        Looks at lower-cased bytes for anything that could be one, and parses only where there is. charset: of
-        the Content-Type header.
+        Parses only where an element has one of the words. charset: of the Content-Type header.
         """
         if head[:2] in (b"\xff\xfe", b"\xfe\xff") or _WIDE.match(charset or ""):
             codec = "utf-16" if _WIDE.match(charset or "") is None else charset or ""
@@ -107,14 +108,14 @@ class Reader:
                 head = head.decode(codec, "replace").encode()
             except LookupError:
                 return []
-        low = head.lower()
-        end = low.find(b"<body")
-        low = low[:end] if end >= 0 else low
-        if not (any(clue in low for clue in _CLUES) or (b"robots" in low and _NONE.search(low))):
+        head = head[: body.start()] if (body := _BODY.search(head)) else head
+        words = b"".join(_META.findall(head)).lower()
+        if not any(clue in words for clue in _CLUES):
             return []
+        elements = b"".join(_META.findall(_NO_ELEMENTS.sub(b"", head))) or b"<p>"
         found: list[Signal] = []
-        for meta in html.document_fromstring(low, html.HTMLParser(encoding="latin-1")).iter("meta"):
-            name, content = (meta.get("name") or "").strip(), meta.get("content") or ""
+        for meta in html.document_fromstring(elements, html.HTMLParser(encoding="iso-8859-1")).iter("meta"):
+            name, content = (meta.get("name") or "").strip().lower(), meta.get("content") or ""
             if name in self._names:
                 found += [
                     Signal(_DIRECTIVES[directive], f"meta {name}: {directive}")
@@ -147,13 +148,14 @@ class Reader:
 def content_usage(text: str) -> bool | None:
     """Whether a Content-Usage field or rule lets generative models be trained; None if it does not say.
 
-    A Dictionary of RFC 9651; one that does not parse says nothing.
+    A Dictionary of RFC 9651 with Tokens; one that does not parse says nothing.
     """
     try:
         stated: Any = http_sf.parse(text.encode(), tltype="dictionary")
     except http_sf.StructuredFieldError:
         return None
-    answers = (str(stated[label][0]) for label in _TRAINING if label in stated)
+    values = (stated[label][0] for label in _TRAINING if label in stated)
+    answers = (str(value) for value in values if isinstance(value, http_sf.Token))
     return next((answer == "y" for answer in answers if answer in ("y", "n")), None)
 
 

@@ -8,12 +8,13 @@ import io
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow as pa
@@ -21,12 +22,13 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
 from pipeline.corpus.schemas import OK, TIME
-from pipeline.fetch import agent, pages
+from pipeline.fetch import agent, consent, pages
 from pipeline.fetch.archives.warc import WarcFile, content
 from pipeline.fetch.http.response import SPOOL, Response, take
-from pipeline.fetch.http.target import parse
+from pipeline.fetch.http.target import Origin, parse
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.pages import Pages
+from pipeline.fetch.politeness import robots
 from pipeline.links import urls
 from pipeline.settings import Fetch
 
@@ -105,7 +107,9 @@ def fetch(
     """As `partition.fetch`, with the captures of those links in place of the network.
 
     found: rows of CAPTURES. Of several captures of a link, the newest 200 is taken, else the newest. A link
-    without one is `not_captured`. Holds READERS records in memory.
+    without one is `not_captured`. Who may fetch was asked when the files were made; what publishers say of
+    use is heard here, in a page, its headers, and in a robots.txt that is among the captures. Holds READERS
+    records in memory, and the rules of each host.
     """
     best: dict[str, dict[str, Any]] = {}
     for capture in found.sort_by(
@@ -114,12 +118,14 @@ def fetch(
         known = best.get(capture["link_id"])
         if known is None or capture["status"] == 200 or known["status"] != 200:
             best[capture["link_id"]] = capture
+    reader = consent.Reader(settings.consent, agent.product(settings))
+    rules = dict(_rules(best.values(), settings, reader))
     outcomes = Pages(links, on_outcome)
     info = {"software": agent.user_agent(settings).partition(" ")[0], "isPartOf": batch}
     with WarcFile(warc, info) as file, ThreadPoolExecutor(READERS) as pool:
         # In groups, so that few records wait in memory, and in the order of the links. Threads hide the
         # latency of object stores; where there is none, they would only wait for each other.
-        load = partial(_load, settings=settings)
+        load = partial(_load, settings=settings, reader=reader, rules=rules)
         remote = any("://" in path for path in found["path"].unique().to_pylist())
         for start in range(0, len(outcomes.links), READERS):
             group = outcomes.links[start : start + READERS]
@@ -136,8 +142,25 @@ def _page(response: Response | Failure, file: WarcFile, name: str) -> dict[str, 
         return pages.response_row(response, response.verdict(), name, file.add(response))
 
 
-def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure:
-    """The response that a capture names; the caller closes its body."""
+def _rules(
+    found: Iterable[dict[str, Any]], settings: Fetch, reader: consent.Reader
+) -> Iterator[tuple[Origin, robots.Rules]]:
+    """What the robots.txt among some captures say, by origin."""
+    for capture in found:
+        if capture["status"] == 200 and urlsplit(capture["url"]).path == "/robots.txt":
+            response = _load(capture, settings, None, {})
+            if isinstance(response, Response):
+                with response.body:
+                    yield response.target.origin, robots.read(response, reader.product, reader.honoured)
+
+
+def _load(
+    capture: dict[str, Any] | None,
+    settings: Fetch,
+    reader: consent.Reader | None,
+    rules: Mapping[Origin, robots.Rules],
+) -> Response | Failure:
+    """The response that a capture names; the caller closes its body. reader: None for a robots.txt."""
     if capture is None:
         return Failure("not_captured", "in none of the WARC files")
     try:
@@ -155,6 +178,9 @@ def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure
             truncated=record.rec_headers.get_header("WARC-Truncated"),
             body=tempfile.SpooledTemporaryFile(SPOOL),  # noqa: SIM115 - last: what is above may raise
         )
+        if refusal := rules.get(response.target.origin, robots.ALLOW_ALL).use(response.target.url):
+            response.body.close()
+            return refusal
     except Failure as failure:
         return failure
     except (*BROKEN, StopIteration) as error:
@@ -163,10 +189,12 @@ def _load(capture: dict[str, Any] | None, settings: Fetch) -> Response | Failure
         body, coding = content(record)
         if not coding:
             response.headers = [(_renamed(name), value) for name, value in response.headers]
-        take(response, body, settings.max_bytes, settings.content_types)
+        types = settings.content_types if reader else None
+        take(response, body, settings.max_bytes, types, reader)
     except Failure as failure:
         response.failure = failure
-        response.truncated = response.truncated or ("length" if failure.reason == "too_large" else None)
+        why = {"too_large": "length"} | dict.fromkeys(consent.REASONS, "unspecified")
+        response.truncated = response.truncated or why.get(failure.reason)
     except BROKEN as error:
         response.failure = Failure("protocol_error", f"a body that cannot be read: {error!r}"[:300])
         response.truncated = response.truncated or "unspecified"

@@ -49,7 +49,8 @@ def group(content: bytes, product: str) -> Group:
 
     A group's list of user agents ends with its first `Allow` or `Disallow`; blank lines and lines of any
     other name stand anywhere (RFC 9309, sections 2.1, 2.2.4). Of a user agent the first word counts, letters,
-    `-` and `_`, whatever their case. What is said of the use of content before any group, all are told.
+    `-` and `_`, whatever their case. A line of another name is for the user agents before it; what is said of
+    the use of content before any is for all.
     """
     ours, everybody = Group(), Group()
     named = False

@@ -97,7 +97,7 @@ def test_the_newest_200_is_taken(tmp_path: Path) -> None:
     ]
     taken: list[Any] = []
     load = captures._load
-    captures._load = lambda capture, settings: taken.append(capture) or load(None, settings)  # type: ignore
+    captures._load = lambda capture, *args, **kwargs: taken.append(capture) or load(None, *args, **kwargs)  # type: ignore
     try:
         links = fetching.links("http://a.test/").set_column(0, "link_id", [["x"]])
         _, counts = captures.fetch(
@@ -178,7 +178,7 @@ def test_a_damaged_file_is_read_up_to_the_damage(gzip: bool, where: float, damag
         assert len(rows) == counts["ok"]
         assert len(rows) >= int(where * 3) - 1
         for row in rows:
-            loaded = captures._load(row, fetching.settings())
+            loaded = captures._load(row, fetching.settings(), None, {})
             if isinstance(loaded, Response):
                 loaded.body.close()
 

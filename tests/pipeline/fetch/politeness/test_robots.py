@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.fetch.politeness import robots
 from tests.pipeline.fetching import crawl, settings
 from tests.web import FAULTS, Page, Server, flaky, page
 
@@ -27,6 +30,11 @@ LONG = b"User-agent: *\nDisallow: /no\n" + b"# padding\n" * 10_000 + b"Disallow:
         (Page(b"User-agent: other\nDisallow: /"), "ok"),
         (Page(OURS), "ok"),
         (Page(b"User-agent: WebText-Pipeline\nDisallow: /"), "robots_disallowed"),
+        (Page(b"User-agent: webtext-pipeline/0.1\nDisallow: /"), "robots_disallowed"),
+        (Page(b"User-agent: webtext-pipeline/0.1 (+you@example.org)\nDisallow: /"), "robots_disallowed"),
+        (Page(b"User-agent: webtext\nAllow: /\n\nUser-agent: *\nDisallow: /"), "robots_disallowed"),
+        (Page(b"User-agent: web\nDisallow: /"), "ok"),
+        (Page(b"User-agent: *\nDisallow: /\nUser-agent: webtext-pipeline*\nAllow: /"), "ok"),
         (Page(b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /pa*e"), "robots_disallowed"),
         (Page(b"<!doctype html><p>Not found", headers={"Content-Type": "text/html"}), "ok"),
         (Page(bytes(range(256)) * 10), "ok"),
@@ -84,3 +92,57 @@ def test_robots_can_be_switched_off(tmp_path: Path) -> None:
         (row,) = crawl(["http://a.test/page"], settings(server, robots=False), tmp_path)
         assert row["reason"] == "ok"
         assert [request.path for request in server.log] == ["/page"]
+
+
+OTHERS = """
+Content-Signal: search=yes
+Content-Usage: search=y
+Crawl-delay: 1
+Request-rate: 1/5
+Visit-time: 0200-0630
+Noindex: /old
+Clean-param: ref /
+Host: a.test
+Sitemap: http://a.test/sitemap.xml
+License: http://a.test/license.xml
+Unknown
+What is this: a line
+"""
+
+
+@pytest.mark.parametrize("other", OTHERS.strip().splitlines())
+def test_a_line_of_another_name_ends_no_list_of_user_agents(other: str) -> None:
+    """RFC 9309, sections 2.1 and 2.2.4: rules are Allow and Disallow."""
+    content = f"User-agent: webtext-pipeline\n{other}\nUser-agent: *\nDisallow: /\n"
+    failure = robots.parse(content.encode(), "webtext-pipeline", []).check(
+        "http://a.test/", "webtext-pipeline"
+    )
+    assert failure is not None
+    assert failure.reason == "robots_disallowed"
+
+
+@pytest.mark.parametrize(
+    ("content", "seconds"),
+    [
+        ("User-agent: *\nCrawl-delay: 7\nDisallow: /x", 7.0),
+        ("User-agent: *\nDisallow: /x\nCrawl-delay: 2.5", 2.5),
+        ("User-agent: *\nCrawl-delay: 7\n\nUser-agent: webtext-pipeline\nCrawl-delay: 3\nAllow: /", 3.0),
+        ("User-agent: other\nCrawl-delay: 7\nAllow: /\n\nUser-agent: *\nAllow: /", 0.0),
+        ("Crawl-delay: 7\nUser-agent: *\nAllow: /", 0.0),
+        *((f"User-agent: *\nCrawl-delay: {n}", 0.0) for n in ("-1", "nan", "inf", "soon", "")),
+    ],
+)
+def test_crawl_delay(content: str, seconds: float) -> None:
+    assert robots.parse(content.encode(), "webtext-pipeline", []).crawl_delay == seconds
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_rules(content: bytes) -> None:
+    for text in (
+        content,
+        b"User-agent: *\nDisallow: " + content,
+        b"User-agent: *\nContent-Usage: " + content,
+    ):
+        rules = robots.parse(text, "webtext-pipeline", ["content_usage", "content_signal"])
+        rules.check("http://a.test/%C3%A9?x=%ff", "webtext-pipeline")
+        assert rules.crawl_delay >= 0
