@@ -43,7 +43,7 @@ _EVERYBODY = frozenset({"", "*", "robots"})
 _BODY = re.compile(rb"<body\b", re.IGNORECASE)
 _META = re.compile(rb"<meta\b[^>]*>?", re.IGNORECASE)
 _CLUES = tuple(word.encode() for word in (*_DIRECTIVES, "tdm-reservation"))
-_NO_ELEMENTS = re.compile(rb"<!--.*?-->|<(script|style)\b.*?</\1", re.IGNORECASE | re.DOTALL)
+_NO_ELEMENTS = re.compile(rb"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1|\Z)", re.IGNORECASE | re.DOTALL)
 _WIDE = re.compile("utf-?(16|32)|ucs", re.IGNORECASE)
 
 # From the most particular to the most general (draft-ietf-aipref-vocab, with the labels of its revisions of
