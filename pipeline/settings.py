@@ -23,7 +23,6 @@ LanguageCode = Literal[  # those that langdetect knows
     "pa", "pl", "pt", "ro", "ru", "sk", "sl", "so", "sq", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk",
     "ur", "vi", "zh-cn", "zh-tw",
 ]  # fmt: skip
-
 Signal = Literal["noai", "noindex", "noarchive", "content_usage", "content_signal", "tdm_reservation"]
 
 
@@ -127,6 +126,7 @@ class Fetch(Section):
     robots_timeout: Seconds = pace(10.0)
     robots_max_bytes: Count = 512 * 1024
     consent: list[Signal] = list(get_args(Signal))
+    tdmrep: bool = False
     max_bytes: Count = 8 * 1024 * 1024
     max_redirects: Annotated[int, Field(ge=0)] = 5
     content_types: list[str] = ["text/html", "application/xhtml+xml", "text/plain"]

@@ -1,13 +1,15 @@
 """One request further: what becomes of a visit at its turn."""
 
+import contextlib
 import logging
 import time
 
 from pipeline.fetch import agent, pages
 from pipeline.fetch.http.client import REDIRECTS, Client
 from pipeline.fetch.http.response import Response
+from pipeline.fetch.http.target import Target
 from pipeline.fetch.outcome import Failure
-from pipeline.fetch.politeness import robots
+from pipeline.fetch.politeness import robots, tdmrep
 from pipeline.fetch.politeness.retry_after import retry_after
 from pipeline.fetch.politeness.schedule import Host, Schedule
 from pipeline.fetch.visit import Visit
@@ -112,22 +114,26 @@ class Crawler:
         return visit.attempts <= self._settings.retries and visit.seconds < limit and not host.pace.failing
 
     def _robots(self, visit: Visit, response: Response) -> None:
+        """What follows from the response to a robots.txt, or to the tdmrep.json asked for after it."""
         location = response.header("location") if response.status in REDIRECTS else None
-        if location is None:
-            self._schedule.set_rules(
-                visit.origin,
-                robots.read(response, self._product, self._settings.consent, redirected=visit.hops > 0),
-            )
+        if location is not None and visit.hops < robots.MAX_REDIRECTS:
+            with contextlib.suppress(Failure):
+                visit.redirect(visit.target.join(location))
+                self._schedule.requeue(visit)
+                return
+        if visit.rules is not None:
+            self._schedule.set_rules(visit.origin, visit.rules.also(tdmrep.read(response)))
             return
-        try:
-            target = visit.target.join(location)
-        except Failure:
-            target = None
-        if target is None or visit.hops >= robots.MAX_REDIRECTS:
-            self._schedule.set_rules(visit.origin, robots.ALLOW_ALL)
-        else:
-            visit.redirect(target)
+        honoured, redirected = self._settings.consent, visit.hops > 0
+        rules = robots.ALLOW_ALL
+        if location is None:
+            rules = robots.read(response, self._product, honoured, redirected=redirected)
+        file = Target("", *visit.origin).at(tdmrep.PATH)
+        if self._settings.tdmrep and rules.check(file.url, self._product) is None:
+            visit.rules, visit.target, visit.hops, visit.attempts = rules, file, 0, 0
             self._schedule.requeue(visit)
+        else:
+            self._schedule.set_rules(visit.origin, rules)
 
     def _page(self, visit: Visit, response: Response, stored: tuple[int, int] | None) -> None:
         location = response.header("location") if response.status in REDIRECTS else None
@@ -146,7 +152,8 @@ class Crawler:
         elif visit.job.over:
             self._schedule.drop(visit)
         else:
-            self._schedule.set_rules(visit.origin, robots.unreachable(failure, redirected=visit.hops > 0))
+            rules = visit.rules or robots.unreachable(failure, redirected=visit.hops > 0)
+            self._schedule.set_rules(visit.origin, rules)
 
     def _record(self, visit: Visit, row: dict[str, object]) -> None:
         if visit.row is not None:

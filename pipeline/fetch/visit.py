@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pipeline.fetch.http.target import Origin, Target
 from pipeline.fetch.job import Job
 from pipeline.fetch.outcome import Failure
+from pipeline.fetch.politeness.robots import Rules
 from pipeline.settings import Fetch
 
 __all__ = ["Visit"]
@@ -12,7 +13,10 @@ __all__ = ["Visit"]
 
 @dataclass(slots=True)
 class Visit:
-    """A link on its way to an outcome. row: of the link in its job's pages, None for a robots.txt."""
+    """A link on its way to an outcome.
+
+    row: of the link in its job's pages; None for a robots.txt or a tdmrep.json.
+    """
 
     job: Job
     row: int | None
@@ -22,6 +26,7 @@ class Visit:
     via: str | None = None  # the URL that redirected here
     attempts: int = 0  # failed ones
     seconds: float = 0.0  # on the wire, over all attempts and hops
+    rules: Rules | None = None  # for a tdmrep.json: of the robots.txt asked for before
     seen: set[str] = field(default_factory=set)  # URLs of the chain
 
     def follow(self, location: str, settings: Fetch) -> Failure | None:

@@ -28,7 +28,7 @@ from pipeline.fetch.http.response import SPOOL, Response, take
 from pipeline.fetch.http.target import Origin, parse
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.pages import Pages
-from pipeline.fetch.politeness import robots
+from pipeline.fetch.politeness import robots, tdmrep
 from pipeline.links import urls
 from pipeline.settings import Fetch
 
@@ -119,7 +119,7 @@ def fetch(
         if known is None or capture["status"] == 200 or known["status"] != 200:
             best[capture["link_id"]] = capture
     reader = consent.Reader(settings.consent, agent.product(settings))
-    rules = dict(_rules(best.values(), settings, reader))
+    rules = _rules(best.values(), settings, reader)
     outcomes = Pages(links, on_outcome)
     info = {"software": agent.user_agent(settings).partition(" ")[0], "isPartOf": batch}
     with WarcFile(warc, info) as file, ThreadPoolExecutor(READERS) as pool:
@@ -144,14 +144,24 @@ def _page(response: Response | Failure, file: WarcFile, name: str) -> dict[str, 
 
 def _rules(
     found: Iterable[dict[str, Any]], settings: Fetch, reader: consent.Reader
-) -> Iterator[tuple[Origin, robots.Rules]]:
-    """What the robots.txt among some captures say, by origin."""
+) -> dict[Origin, robots.Rules]:
+    """What the robots.txt and tdmrep.json among some captures say of the use of an origin's content."""
+    rules: dict[Origin, robots.Rules] = {}
     for capture in found:
-        if capture["status"] == 200 and urlsplit(capture["url"]).path == "/robots.txt":
-            response = _load(capture, settings, None, {})
-            if isinstance(response, Response):
-                with response.body:
-                    yield response.target.origin, robots.read(response, reader.product, reader.honoured)
+        path = urlsplit(capture["url"]).path
+        if capture["status"] != 200 or path not in ("/robots.txt", tdmrep.PATH):
+            continue
+        response = _load(capture, settings, None, {})
+        if isinstance(response, Failure):
+            continue
+        with response.body:
+            if path != tdmrep.PATH:
+                said = robots.read(response, reader.product, reader.honoured).statements
+            else:
+                said = tdmrep.read(response) if "tdm_reservation" in reader.honoured else ()
+        origin = response.target.origin
+        rules[origin] = rules.get(origin, robots.ALLOW_ALL).also(said)
+    return rules
 
 
 def _load(
@@ -160,7 +170,8 @@ def _load(
     reader: consent.Reader | None,
     rules: Mapping[Origin, robots.Rules],
 ) -> Response | Failure:
-    """The response that a capture names; the caller closes its body. reader: None for a robots.txt."""
+    """The response that a capture names; the caller closes its body. reader: None for
+    what says the rules of an origin."""
     if capture is None:
         return Failure("not_captured", "in none of the WARC files")
     try:

@@ -62,6 +62,11 @@ class Response:
             return self.failure or Failure("empty_body", "")
         return Failure(OK, "")
 
+    @property
+    def coding(self) -> str:
+        """The content coding of `body`, by all its headers."""
+        return ", ".join(value for name, value in self.headers if name.lower() == "content-encoding")
+
     def header(self, name: str) -> str | None:
         """The first header of a name, in lower case."""
         return next((value for key, value in self.headers if key.lower() == name), None)
@@ -131,7 +136,7 @@ def _read(body: Iterable[bytes], response: Response, limit: int, head: bytearray
     Codings that few readers of WARC know (brotli, zstd) are undone, the header is kept under another name,
     as Common Crawl does.
     """
-    encoding = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
+    encoding = response.coding
     rare = bool(re.search(r"\b(br|zstd)\b", encoding, re.IGNORECASE))
     if rare:
         response.headers = [

@@ -35,9 +35,9 @@ class Target(NamedTuple):
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
 
-    def robots(self) -> "Target":
-        """The robots.txt of this target's origin."""
-        return self._replace(url=f"{self.scheme}://{self.authority}/robots.txt")
+    def at(self, path: str) -> "Target":
+        """Another path of this target's origin."""
+        return self._replace(url=f"{self.scheme}://{self.authority}{path}")
 
     def join(self, location: str) -> "Target":
         """The target of a redirect's Location header. Raises Failure("redirect_refused")."""

@@ -4,8 +4,8 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 from protego import Protego
 
@@ -15,17 +15,24 @@ from pipeline.fetch.http.response import Response
 from pipeline.fetch.outcome import Failure, http_reason
 from pipeline.fetch.politeness.groups import Group, group
 
-__all__ = ["ALLOW_ALL", "MAX_REDIRECTS", "Rules", "parse", "read", "unreachable"]
+__all__ = ["ALLOW_ALL", "MAX_REDIRECTS", "Rules", "Statement", "content", "parse", "read", "unreachable"]
 
 MAX_REDIRECTS = 5  # RFC 9309, section 2.3.1.2
 
 
+class Paths(Protocol):
+    """Some URLs of an origin, as Protego disallows them."""
+
+    def can_fetch(self, url: str, user_agent: str) -> bool:
+        """Whether a URL is none of them."""
+
+
 class Statement(NamedTuple):
-    """Where the content of an origin is not to be trained on: Protego disallows it there."""
+    """That the content of an origin is not to be trained on, where `paths` disallows it."""
 
     reason: str
     evidence: str
-    paths: Protego
+    paths: Paths
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,10 @@ class Rules:
             if not paths.can_fetch(url, "*"):
                 return Failure(reason, evidence)
         return None
+
+    def also(self, statements: tuple[Statement, ...]) -> "Rules":
+        """These rules with more statements."""
+        return replace(self, statements=(*self.statements, *statements))
 
 
 ALLOW_ALL = Rules()
@@ -83,19 +94,28 @@ def read(response: Response, product: str, honoured: Collection[str], *, redirec
         return ALLOW_ALL
     if failure and failure.reason != "too_large":
         return unreachable(failure, redirected=redirected)
-    response.body.seek(0)
-    content = bytearray()
     try:
-        for piece in decoded(
-            iter(lambda: response.body.read(65536), b""), response.header("content-encoding")
-        ):
-            content += piece
-            if len(content) >= response.n_bytes:
-                break
+        return parse(content(response), product, honoured)
     except Failure as corrupt:
-        if not failure:  # a truncated file ends early by our own doing
-            return unreachable(corrupt, redirected=redirected)
-    return parse(bytes(content), product, honoured)
+        return unreachable(corrupt, redirected=redirected)
+
+
+def content(response: Response) -> bytes:
+    """The content of a response of which little is expected. Raises Failure("decode_error").
+
+    A body that is cut at its cap ends where it does.
+    """
+    response.body.seek(0)
+    found = bytearray()
+    try:
+        for piece in decoded(iter(lambda: response.body.read(65536), b""), response.coding):
+            found += piece
+            if len(found) >= response.n_bytes:
+                break
+    except Failure:
+        if not response.failure:
+            raise
+    return bytes(found)
 
 
 def parse(content: bytes, product: str, honoured: Collection[str]) -> Rules:

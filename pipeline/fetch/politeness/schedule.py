@@ -230,4 +230,4 @@ class Schedule:
 
 def _robots(visit: Visit) -> Visit:
     """The visit to the robots.txt of another visit's origin."""
-    return Visit(visit.job, None, visit.target.robots(), visit.target.origin)
+    return Visit(visit.job, None, visit.target.at("/robots.txt"), visit.target.origin)

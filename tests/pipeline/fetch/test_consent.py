@@ -18,7 +18,7 @@ from pipeline.fetch.outcome import REASONS, Failure
 from pipeline.fetch.politeness import robots
 from pipeline.settings import Fetch, Signal
 from tests.pipeline import fetching
-from tests.web import Page, Server, page
+from tests.web import FAULTS, Page, Server, page
 
 TEXT = "<!doctype html><html><head><title>t</title>{}</head><body><p>Some text.</body></html>"
 ALL = list(get_args(Signal))
@@ -305,6 +305,77 @@ def test_our_own_files_say_the_same_again(tmp_path: Path) -> None:
     )
     for name, row in zip(PAGES, again, strict=True):
         assert (row["reason"], row["consent"]) == (rows[name]["reason"], rows[name]["consent"]), name
+
+
+RULES = [
+    ("/", '[{"location": "/", "tdm-reservation": 1}]', True),
+    ("/a/b", '[{"location": "/a/", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]', False),
+    ("/b", '[{"location": "/a/", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]', True),
+    ("/a/x.pdf", '[{"location": "/*.pdf$", "tdm-reservation": 1, "tdm-policy": "http://p/"}]', True),
+    ("/a/x.html", '[{"location": "/*.pdf$", "tdm-reservation": 1}]', False),
+    ("/", '[{"location": "/", "tdm-reservation": "1"}]', True),
+    ("/", '{"location": "/", "tdm-reservation": 1}', False),
+    ("/", '[{"location": "/"}, 3, null, {"location": 4, "tdm-reservation": 1}]', False),
+    ("/", '[{"location": "/x\\nDisallow: /", "tdm-reservation": 1}]', False),
+    ("/", "<!doctype html><p>No such page", False),
+    ("/", "[" * 100_000, False),
+]
+
+
+@pytest.mark.parametrize(("path", "content", "reserved"), RULES)
+def test_tdmrep_json(path: str, content: str, reserved: bool, tmp_path: Path) -> None:
+    """Asked for once, after robots.txt, where the setting says so; in WARC files wherever it is there."""
+    expected = "tdm_reservation" if reserved else "ok"
+    pages: dict[Any, Page] = {
+        "/.well-known/tdmrep.json": Page(content.encode(), headers={"Content-Type": "application/json"}),
+        path: page("<html>x"),
+        "/more": page("<html>y"),
+    }
+    url = f"http://a.test{path}"
+    with Server(pages) as server:
+        (row,) = fetching.crawl([url], fetching.settings(server), tmp_path)
+        assert row["reason"] == "ok"
+        (tmp_path / "asked").mkdir()
+        options = fetching.settings(server, tdmrep=True)
+        server.log.clear()
+        rows = fetching.crawl([url, "http://a.test/more"], options, tmp_path / "asked")
+        assert rows[0]["reason"] == expected, rows[0]
+        asked = [request.path for request in server.log]
+        assert asked[:2] == ["/robots.txt", "/.well-known/tdmrep.json"]
+        assert asked.count("/.well-known/tdmrep.json") == 1
+        assert (path in asked) is not reserved
+    (tmp_path / "again").mkdir()
+    records = [(f"http://a.test{place}", answer) for place, answer in pages.items()]
+    (row,) = from_archive(archive(tmp_path, records), [url], tmp_path / "again", fetching.settings())
+    assert row["reason"] == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (Page(b"", "500 Oops"), 1),
+        (Page(b"", "404 Not Found"), 1),
+        (Page(b"", "302 Found", {"Location": "/elsewhere"}), 1),
+        (Page(b"", "302 Found", {"Location": "/.well-known/tdmrep.json"}), 6),
+        (Page(FAULTS["silence"]), 2),
+        (Page(FAULTS["gzip_corrupt"]), 1),
+        (Page(FAULTS["endless_body"]), 1),
+    ],
+)
+def test_no_tdmrep_json_reserves_nothing(answer: Page, asked: int, tmp_path: Path) -> None:
+    pages: dict[Any, Page] = {"/.well-known/tdmrep.json": answer, "/a": page(), "/robots.txt": Page(b"")}
+    with Server(pages) as server:
+        (row,) = fetching.crawl(["http://a.test/a"], fetching.settings(server, tdmrep=True), tmp_path)
+        assert row["reason"] == "ok"
+        assert server.paths().count("/.well-known/tdmrep.json") == asked
+
+
+def test_tdmrep_json_is_not_asked_for_where_robots_txt_forbids_it(tmp_path: Path) -> None:
+    pages: dict[Any, Page] = {"/robots.txt": Page(b"User-agent: *\nDisallow: /.well-known/"), "/a": page()}
+    with Server(pages) as server:
+        (row,) = fetching.crawl(["http://a.test/a"], fetching.settings(server, tdmrep=True), tmp_path)
+        assert row["reason"] == "ok"
+        assert server.paths() == ["/a"]
 
 
 def test_every_signal_is_an_outcome() -> None:
