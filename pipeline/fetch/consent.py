@@ -7,10 +7,11 @@
 | `noarchive`, `nocache` | X-Robots-Tag, robots meta element | of use in training by Microsoft: https://blogs.bing.com/webmaster/september-2023/Announcing-new-options-for-webmasters-to-control-usage-of-their-content-in-Bing-Chat |
 | `train-ai=n` | Content-Usage, in headers and robots.txt | draft-ietf-aipref-attach-05, draft-ietf-aipref-vocab-08; RFC 9651 |
 | `ai-train=no` | Content-Signal, in robots.txt and headers | Cloudflare 2025, https://contentsignals.org |
-| `tdm-reservation: 1` | header, meta element | TDM Reservation Protocol, W3C community group report of 2024, https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/ |
+| `tdm-reservation: 1` | header, meta element | TDM Reservation Protocol, report of a W3C community group, https://w3c.github.io/tdm-reservation-protocol/spec/ |
 
 A signal that names a crawler (`X-Robots-Tag: name: noai`, `<meta name="name">`) counts if it is ours, beside
-those that name nobody. `noimageai` is about images, and not looked for.
+those that name nobody. `noimageai` is about images, and not looked for. `politeness.robots` reads the rules in
+robots.txt, `politeness.tdmrep` the file tdmrep.json.
 """  # noqa: E501 - addresses
 
 import re
