@@ -109,11 +109,11 @@ class Reader:
                 head = head.decode(codec, "replace").encode()
             except LookupError:
                 return []
-        head = head[: body.start()] if (body := _BODY.search(head)) else head
-        words = b"".join(_META.findall(head)).lower()
+        end = body.start() if (body := _BODY.search(head)) else len(head)
+        words = b"".join(_META.findall(head, 0, end)).lower()
         if not any(clue in words for clue in _CLUES):
             return []
-        elements = b"".join(_META.findall(_NO_ELEMENTS.sub(b"", head))) or b"<p>"
+        elements = b"".join(_META.findall(_NO_ELEMENTS.sub(b"", head[:end]))) or b"<p>"
         found: list[Signal] = []
         for meta in html.document_fromstring(elements, html.HTMLParser(encoding="iso-8859-1")).iter("meta"):
             name, content = (meta.get("name") or "").strip().lower(), meta.get("content") or ""
