@@ -1,9 +1,14 @@
-"""Where the real data lies that some tests measure on: beside the project, and on no user's machine."""
+"""The data that tests measure on: a sample that comes with the project, and more that only its authors have."""
 
 from pathlib import Path
+from typing import TypeVar
 
-import pytest
+T = TypeVar("T")
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+SAMPLE = Path(__file__).parent / "data"  # its README.md names source and licence of each file
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"  # beside the checkout, if anywhere
 
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real data set is not beside the checkout")
+
+def private(*cases: T) -> tuple[T, ...]:
+    """Cases of a parametrized test that read `SHARED`: none where it is absent, and the sample's remain."""
+    return cases if SHARED.is_dir() else ()

@@ -1,13 +1,41 @@
-"""Real pages with the text that people found in them."""
+"""Pages with the text that people found in them: the project's own, and real ones where the private data is."""
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 
 from lxml import html
 
+from pipeline.demo import content
 from pipeline.extraction.page import Page
-from tests.shared import SHARED
+from tests.shared import SAMPLE, SHARED
+
+GOLD = re.compile(r"<!--gold-->(.*?)<!--/gold-->", re.DOTALL)
+URL = re.compile(r'<(?:link rel="canonical" href|meta property="og:url" content)="([^"]+)"')
+
+
+def sample() -> Iterator[tuple[Page, str]]:
+    """A page of each kind from tests/data/pages, whose text stands between its marks `<!--gold-->`."""
+    for path in sorted((SAMPLE / "pages").glob("*.html")):
+        body = path.read_bytes()
+        marked = body.decode("latin-1" if b"iso-8859-1" in body else "utf-8")
+        (url,) = URL.findall(marked)
+        if golds := GOLD.findall(marked):
+            body = body.replace(b"<!--gold-->", b"").replace(b"<!--/gold-->", b"")
+            yield Page(body, url, fetched="2026-01-01"), " ".join(map(text, golds))
+
+
+def demo() -> Iterator[tuple[Page, str]]:
+    """The HTML pages of the demo's web: prose in seven layouts, copies and other languages included."""
+    for address, page in content.pages().items():
+        if content.content_type(page).startswith("text/html"):
+            posts = " ".join(text(post.html) for post in content.posts(page))
+            yield Page(content.render(page), f"https://{address}", fetched="2026-01-01"), posts
+
+
+def text(fragment: str) -> str:
+    return " ".join(html.fromstring(f"<div>{fragment}</div>").itertext())
 
 
 def news(every: int = 8) -> Iterator[tuple[Page, str]]:
