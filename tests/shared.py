@@ -1,4 +1,4 @@
-"""The data that tests measure on: a sample that comes with the project, and more that only its authors have."""
+"""The data that tests measure on: a sample that the project ships, and more that only its authors have."""
 
 from pathlib import Path
 from typing import TypeVar

@@ -1,15 +1,17 @@
-"""Pages with the text that people found in them: the project's own, and real ones where the private data is."""
+"""Pages with the text that people found in them: the project's own, and real ones of the private data."""
 
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lxml import html
 
 from pipeline.demo import content
 from pipeline.extraction.page import Page
 from tests.shared import SAMPLE, SHARED
+
+Pages = Callable[[], Iterator[tuple[Page, str]]]
 
 GOLD = re.compile(r"<!--gold-->(.*?)<!--/gold-->", re.DOTALL)
 URL = re.compile(r'<(?:link rel="canonical" href|meta property="og:url" content)="([^"]+)"')
@@ -32,6 +34,12 @@ def demo() -> Iterator[tuple[Page, str]]:
         if content.content_type(page).startswith("text/html"):
             posts = " ".join(text(post.html) for post in content.posts(page))
             yield Page(content.render(page), f"https://{address}", fetched="2026-01-01"), posts
+
+
+def english() -> list[str]:
+    """The English texts of the demo."""
+    found = [page for page in content.pages().values() if page.lang == "en"]
+    return [" ".join(text(post.html) for post in content.posts(page)) for page in found]
 
 
 def text(fragment: str) -> str:

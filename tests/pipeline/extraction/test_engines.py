@@ -2,17 +2,18 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import msgspec
 import pytest
 from trafilatura import metadata
 
-from pipeline.extraction import engines
+from pipeline.extraction import charset, engines
 from pipeline.extraction.fast_trafilatura import main_text, markup
 from pipeline.extraction.one_page import clean, extract_page
 from pipeline.extraction.page import Text
-from tests.pipeline.pages import news, readability
-from tests.shared import needs_shared
+from tests.pipeline.pages import Pages, demo, news, readability, sample
+from tests.shared import private
 
 REFERENCE = """
 import msgspec, sys, trafilatura
@@ -35,16 +36,19 @@ def reference(bodies: list[str], *, fast: bool) -> list[str]:
     return [clean(text or "") for text in msgspec.msgpack.decode(run.stdout, type=list[str | None])]
 
 
-@needs_shared
 @pytest.mark.parametrize("engine", ["trafilatura", "trafilatura-fast"])
-def test_the_shorter_way_leads_to_the_text_of_trafilatura(engine: str) -> None:
-    pages = [page for page, _ in [*news(every=5), *readability(every=3)]]
-    expected = reference([page.body.decode() for page in pages], fast=engine == "trafilatura-fast")
+@pytest.mark.parametrize(
+    "sources", [(sample, demo), *private((partial(news, every=5), partial(readability, every=3)))]
+)
+def test_the_shorter_way_leads_to_the_text_of_trafilatura(engine: str, sources: tuple[Pages, ...]) -> None:
+    pages = [page for source in sources for page, _ in source()]
+    bodies = [charset.decode(page.body, page.charset) for page in pages]
+    expected = reference(bodies, fast=engine == "trafilatura-fast")
     found = [extract_page(msgspec.structs.replace(page, engine=engine)) for page in pages]
     different = [
         page.url
         for page, text, other in zip(pages, found, expected, strict=True)
-        if (text and text.text) != other
+        if (text.text if text else "") != other
     ]
     assert [url for url in different if DRAWING not in url] == []
 
@@ -73,12 +77,16 @@ def test_pages_in_which_little_is_found() -> None:
         assert [clean(text or "") for text in found] == reference(bodies, fast=fast)
 
 
-@needs_shared
-def test_title_and_date_are_those_of_trafilatura() -> None:
-    for page, _ in [*news(every=10), *readability(every=10)]:
+@pytest.mark.parametrize(
+    "pages", [sample, demo, *private(partial(news, every=10), partial(readability, every=10))]
+)
+def test_title_and_date_are_those_of_trafilatura(pages: Pages) -> None:
+    for page, _ in (each for each in pages() if each[1]):
         found = extract_page(page)
         limits = {"original_date": True, "extensive_search": False, "max_date": page.fetched}
-        expected = metadata.extract_metadata(markup.parse(page.body.decode()), page.url, limits)
+        expected = metadata.extract_metadata(
+            markup.parse(charset.decode(page.body, page.charset)), page.url, limits
+        )
         assert isinstance(found, Text)
         assert (found.title, found.date) == (" ".join((expected.title or "").split()) or None, expected.date)
 

@@ -1,6 +1,7 @@
 """What is dropped before extraction would have been dropped after it."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -11,10 +12,10 @@ from lxml import html
 from pipeline.extraction import prefilter
 from pipeline.extraction.one_page import extract_page
 from pipeline.extraction.page import Dropped, Page, Text
-from tests.pipeline.extraction.test_extract import news, readability
 from tests.pipeline.language.test_detect import TEXTS
+from tests.pipeline.pages import Pages, demo, english, news, readability, sample
 from tests.pipeline.quality.test_rules import GOOD
-from tests.shared import SHARED, needs_shared
+from tests.shared import SHARED, private
 
 GERMAN = (TEXTS[1] + " ") * 10
 NOTICE = "You need to enable JavaScript to run this app."
@@ -70,12 +71,13 @@ def test_no_text_of_enough_words_is_too_short(words: list[str]) -> None:
         assert found == whole
 
 
-@needs_shared
-def test_no_english_page_is_lost() -> None:
-    """Of 30 pages; docs/measurements.md has them all."""
-    pages = [page for page, _ in [*news(), *readability()]]
+@pytest.mark.parametrize(
+    ("pages", "at_least"), [(sample, 2), (demo, 1), *private((news, 9), (readability, 0))]
+)
+def test_no_english_page_is_lost(pages: Pages, at_least: int) -> None:
+    """Of 15 real pages each; docs/measurements.md has them all."""
     dropped = 0
-    for page in pages:
+    for page in (page for page, text in pages() if text):
         whole = extract_page(page)
         found = extract_page(Page(page.body, page.url, fetched=page.fetched, english_only=True, min_words=50))
         assert isinstance(whole, Text)
@@ -85,15 +87,18 @@ def test_no_english_page_is_lost() -> None:
             assert not any(" the " in stretch and " and " in stretch for stretch in stretches)
         else:
             assert found == whole
-    assert dropped >= 9
+    assert dropped >= at_least
 
 
-@needs_shared
-def test_of_english_posts_few_are_lost() -> None:
-    """May fall, not rise: 48 of 15,833, tables of scores mostly."""
+def posts() -> list[str]:
     with zstandard.open(SHARED / "text/selfposts.ndjson.zst", "rt", encoding="utf-8") as lines:
-        posts = [json.loads(line)["selftext"] for line in lines][::7]
-    posts = [post for post in posts if len(post.split()) >= prefilter.STRETCH]
-    lost = [post for post in posts if judged(post.replace("<", " ").replace("&", " ")) == "not_english"]
-    assert len(posts) > 2_000
-    assert len(lost) <= 14
+        return [json.loads(line)["selftext"] for line in lines][::7]
+
+
+@pytest.mark.parametrize(("texts", "at_least", "most_lost"), [(english, 60, 0), *private((posts, 2_000, 14))])
+def test_of_english_texts_few_are_lost(texts: Callable[[], list[str]], at_least: int, most_lost: int) -> None:
+    """May fall, not rise: of all posts 48 of 15,833, tables of scores mostly."""
+    long = [text for text in texts() if len(text.split()) >= prefilter.STRETCH]
+    lost = [text for text in long if judged(text.replace("<", " ").replace("&", " ")) == "not_english"]
+    assert len(long) >= at_least
+    assert len(lost) <= most_lost

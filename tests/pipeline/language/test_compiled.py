@@ -1,18 +1,14 @@
 """The compiled detector against langdetect: equal cleaning, equal n-grams, equal answers."""
 
-import io
-import json
 import random
 import re
 import sys
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import langdetect
 import numpy as np
 import pyarrow as pa
 import pytest
-import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langdetect import DetectorFactory, LangDetectException
@@ -22,7 +18,8 @@ from langdetect.utils.ngram import NGram
 from pipeline.language import detect
 from pipeline.language.compiled import _utf8, cleaning, detect_langs, detection, profiles
 from pipeline.language.detect import beginning
-from tests.shared import SHARED, needs_shared
+from tests.pipeline.language import texts
+from tests.shared import private
 
 Found = list[tuple[str, float]]
 
@@ -225,36 +222,40 @@ def test_other_seeds(seed: int) -> None:
     assert found == [(name, pytest.approx(p, abs=1e-9, rel=0)) for name, p in wanted]
 
 
-def lines(path: str) -> Iterator[str]:
-    with zstandard.open(SHARED / path, "rt", encoding="utf-8") as file:
-        yield from file
+def declarations() -> list[str]:
+    return [text[:500] for _, text in texts.declarations()]
 
 
-@needs_shared
-def test_every_language_of_udhr() -> None:
-    texts = [json.loads(line)["text"] for line in lines("langid/udhr.ndjson.zst")]
-    assert_same([text[:500] for text in texts])
-
-
-@needs_shared
-def test_sentences_and_words_of_75_languages() -> None:
+def sentences_and_words() -> list[str]:
     """Four lines of each file; `benchmarks/language.py --equality` compares them all."""
     rng = random.Random(0)
-    with (
-        zstandard.open(SHARED / "langid/lingua-testdata.tar.zst", "rb") as raw,
-        tarfile.open(fileobj=io.BytesIO(raw.read())) as archive,
-    ):
-        files = [file for member in archive if (file := archive.extractfile(member))]
-        texts = [text for file in files for text in rng.sample(file.read().decode().splitlines(), 4)]
-    assert len(texts) > 800
-    assert_same(texts)
+    return [line for _, content in texts.files() for line in rng.sample(content.splitlines(), 4)]
 
 
-@needs_shared
-def test_posts() -> None:
-    posts = [json.loads(line)["selftext"] for line in lines("text/selfposts.ndjson.zst")]
-    assert_same(random.Random(0).sample(posts, 300), max_chars=2_000)
-    assert_same(random.Random(1).sample(posts, 100))
+def sample() -> list[str]:
+    """Whole articles and texts, their first words, and single words."""
+    whole = [text for _, text in (*texts.declaration(), *texts.demo())]
+    return [*whole, *(text[:40] for text in whole), *(text.split()[0] for text in whole)]
+
+
+@pytest.mark.parametrize(
+    ("source", "at_least"), [(sample, 380), *private((declarations, 500), (sentences_and_words, 801))]
+)
+def test_many_languages(source: Callable[[], list[str]], at_least: int) -> None:
+    found = source()
+    assert len(found) >= at_least
+    assert_same(found)
+
+
+def english() -> list[str]:
+    return [text for code, text in texts.demo() if code == "en"]
+
+
+@pytest.mark.parametrize("source", [english, *private(texts.posts)])
+def test_posts(source: Callable[[], list[str]]) -> None:
+    posts = source()
+    assert_same(random.Random(0).sample(posts, min(300, len(posts))), max_chars=2_000)
+    assert_same(random.Random(1).sample(posts, min(100, len(posts))))
 
 
 def test_without_numba_langdetect_answers_and_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -8,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from w3lib.url import canonicalize_url
 
+from pipeline import demo
 from pipeline.links import urls
 from pipeline.settings import Links
-from tests.shared import SHARED, needs_shared
+from tests.shared import SAMPLE, SHARED, private
 
 
 @pytest.mark.parametrize(
@@ -276,30 +278,59 @@ def test_every_listed_host_can_match() -> None:
         assert urls.reject(f"http://{host}/", Links()) == urls.HOST_REASONS[host]
 
 
-@needs_shared
-def test_real_urls() -> None:
-    path = SHARED / "reddit" / "umbrae_links_sample.ndjson.zst"
-    data = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
-    posted = [json.loads(line)["url"] for line in data.splitlines()]
-    canonical = [urls.canonical(url) for url in posted]
-    refused = sorted(url for url, result in zip(posted, canonical, strict=True) if result is None)
-    assert len(posted) == 101_902
-    assert [url[:12] for url in refused] == [
-        "ftp://ftp.fa",
-        "ftp://reddit",
-        "http://Karee",
-        "http://[IMG]",
-        *["http://[Imgu"] * 3,
-        "http://[Redd",
-    ]
+def posted(path: Path) -> list[str]:
+    """The URLs of a dump, as they were posted."""
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        data = zstandard.ZstdDecompressor().stream_reader(data).read()
+    lines = (line for line in data.splitlines() if line.endswith(b"}"))
+    return [url for line in lines if (url := json.loads(line).get("url"))]
+
+
+@pytest.mark.parametrize(
+    ("path", "refused", "verdicts"),
+    [
+        (
+            SAMPLE / "submissions/eras.ndjson",
+            ["/r/Tools/com", "ftp://files.", "https://[hal"],
+            {None: 23, "media_host": 3, "reddit_internal": 2, "social_host": 1, "wikipedia": 1},
+        ),
+        (
+            demo.DUMP,
+            ["mailto:edito"],
+            {
+                None: 118,
+                "media_host": 4,
+                "media_extension": 1,
+                "reddit_internal": 5,
+                "social_host": 1,
+                "wikipedia": 2,
+            },
+        ),
+        *private(
+            (
+                SHARED / "reddit" / "umbrae_links_sample.ndjson.zst",
+                [
+                    *("ftp://ftp.fa", "ftp://reddit", "http://Karee", "http://[IMG]"),
+                    *(*["http://[Imgu"] * 3, "http://[Redd"),
+                ],
+                {
+                    "media_host": 65_894,
+                    None: 29_335,
+                    "media_extension": 3_701,
+                    "reddit_internal": 1_835,
+                    "social_host": 792,
+                    "wikipedia": 337,
+                },
+            )
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_posted_urls(path: Path, refused: list[str], verdicts: dict[str | None, int]) -> None:
+    urls_ = posted(path)
+    canonical = [urls.canonical(url) for url in urls_]
+    assert [u[:12] for u in sorted(u for u, c in zip(urls_, canonical, strict=True) if c is None)] == refused
     for url in sorted(set(filter(None, canonical)))[::10]:
         assert urls._canonicalize(url) == url
-    counts = Counter(urls.reject(url, Links()) for url in canonical if url)
-    assert counts == {
-        "media_host": 65_894,
-        None: 29_335,
-        "media_extension": 3_701,
-        "reddit_internal": 1_835,
-        "social_host": 792,
-        "wikipedia": 337,
-    }
+    assert Counter(urls.reject(url, Links()) for url in canonical if url) == verdicts

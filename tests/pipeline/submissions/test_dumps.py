@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import demo
 from pipeline.corpus.schemas import SUBMISSIONS
 from pipeline.errors import UserError
 from pipeline.submissions.dumps import rows as parse_lines
 from pipeline.submissions.sources import read
 from pipeline.submissions.stream import READ, lines
-from tests.shared import SHARED, needs_shared
+from tests.shared import SAMPLE, SHARED, private
 
+ERAS = SAMPLE / "submissions/eras.ndjson"
 REDDIT = SHARED / "reddit"
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -393,35 +396,52 @@ def test_a_path_that_cannot_be_opened(path: str, message: str) -> None:
         list(read(path, rows=1, counts=Counter()))
 
 
-# The real thing
+# Whole dumps
 
 
-@needs_shared
-@pytest.mark.parametrize(("month", "lines", "kept"), [("2005-06", 103, 83), ("2005-07", 1079, 757)])
-def test_dumps_equal_the_oracle(month: str, lines: int, kept: int) -> None:
-    table, counts = load(REDDIT / f"RS_v2_{month}.xz")
-    assert counts == {"ok": lines}
+def score_3(month: str) -> list[bytes]:
+    return gzip.decompress((REDDIT / f"oracle-score3/RS_v2_{month}.urk.json-00.gz").read_bytes()).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("path", "oracle", "lines", "kept"),
+    [
+        (ERAS, lambda: (ERAS.parent / "score3.jsonl").read_bytes().splitlines(), 32, 26),
+        *private(
+            (REDDIT / "RS_v2_2005-06.xz", partial(score_3, "2005-06"), 103, 83),
+            (REDDIT / "RS_v2_2005-07.xz", partial(score_3, "2005-07"), 1079, 757),
+        ),
+    ],
+)
+def test_dumps_equal_the_oracle(path: Path, oracle: Callable[[], list[bytes]], lines: int, kept: int) -> None:
+    """What another program (jq; an independent project) selects with a score of 3 or more."""
+    table, counts = load(path)
+    assert counts["ok"] == lines
     selected = table.filter(pc.greater_equal(table["score"], 3)).select(["url", "subreddit", "score"])
-    oracle_path = REDDIT / "oracle-score3" / f"RS_v2_{month}.urk.json-00.gz"
-    oracle = [json.loads(line) for line in gzip.decompress(oracle_path.read_bytes()).splitlines()]
-    assert len(oracle) == kept
+    expected = [json.loads(line) for line in oracle()]
+    assert len(expected) == kept
     assert Counter(tuple(row.values()) for row in selected.to_pylist()) == Counter(
-        (row["u"], row["r"], row["k"]) for row in oracle
+        (row["u"], row["r"], row["k"]) for row in expected
     )
 
 
-@needs_shared
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("path", "expected"),
     [
-        ("submissions_6_eras.ndjson", {"ok": 31}),
-        ("praw_api_submissions.ndjson.zst", {"ok": 8296, "promoted": 5}),
-        ("umbrae_links_sample.ndjson.zst", {"ok": 101_902}),
+        (ERAS, {"ok": 32, "promoted": 1, "no_url": 1}),
+        (demo.DUMP, {"ok": 131, "promoted": 1, "no_url": 1, "broken_line": 1}),
+        *private(
+            (REDDIT / "submissions_6_eras.ndjson", {"ok": 31}),
+            (REDDIT / "praw_api_submissions.ndjson.zst", {"ok": 8296, "promoted": 5}),
+            (REDDIT / "umbrae_links_sample.ndjson.zst", {"ok": 101_902}),
+        ),
     ],
+    ids=lambda value: getattr(value, "name", None),
 )
-def test_every_real_row_is_accounted_for(name: str, expected: dict[str, int]) -> None:
-    table, counts = load(REDDIT / name, rows=50_000)
+def test_every_row_is_accounted_for(path: Path, expected: dict[str, int]) -> None:
+    table, counts = load(path, rows=50_000)
     assert counts == expected
     assert table.num_rows == expected["ok"]
-    assert all(table[column].null_count == 0 for column in ("url", "score", "created", "submission_id"))
+    assert all(table[column].null_count == 0 for column in ("url", "created", "submission_id"))
+    assert table["score"].null_count <= 1
     assert min(table["created"].to_pylist()) > datetime(2005, 6, 1, tzinfo=UTC)
