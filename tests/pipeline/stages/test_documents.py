@@ -3,9 +3,11 @@
 import gzip
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ from pipeline.corpus.files import Corpus
 from pipeline.corpus.schemas import DOCUMENTS, PAGES
 from pipeline.settings import Extract, Language, Quality
 from pipeline.stages.documents import Body, documents, stored
-from tests.pipeline.extraction.test_extract import news, readability
+from tests.pipeline.pages import Pages, demo, news, readability, sample
 from tests.pipeline.quality.test_rules import GOOD
-from tests.shared import SHARED, needs_shared
+from tests.shared import SHARED, private
 
 GERMAN = "Die Fähre verließ den Hafen vor der Dämmerung, und niemand am Kai sah, wer am Steuer stand. " * 8
 
@@ -43,7 +45,7 @@ WEB: dict[str, tuple[bytes, str, str]] = {  # name -> body, stage and reason
 EARLY = {"german": "not_english", "short": "too_short", "digits": "not_english"}  # in the stage extract
 
 
-def pages(names: list[str], **more: Any) -> pa.Table:
+def pages(names: Sequence[str], **more: Any) -> pa.Table:
     rows = [
         {
             "doc_id": f"{number:032x}",
@@ -201,24 +203,69 @@ def test_bodies_come_from_warc_files_in_the_order_of_the_rows(tmp_path: Path) ->
     assert found == [(body, f"c{i}") for i, (*_, body) in enumerate(places)]
 
 
-@needs_shared
-def test_real_news() -> None:
-    """Of 20 news pages those in English are kept, and no other; of the others most are not even extracted."""
+Declared = list[tuple[bytes, str]]  # body, and language as the page has it
+
+
+def of_the_sample() -> Declared:
+    found = re.compile(rb'<html[^>]*lang="(..)')
+    return [(page.body, match[1].decode()) for page, _ in sample() if (match := found.search(page.body))]
+
+
+def of_news() -> Declared:
     lines = (SHARED / "html/news/gold.jsonl").read_text("utf-8").splitlines()[::6]
     golds = [json.loads(line) for line in lines]
-    bodies = ((gzip.decompress((SHARED / "html/news" / gold["html"]).read_bytes()), None) for gold in golds)
-    table, counts = documents(pages(lines), bodies, Extract(), Language(), Quality())
-    assert conserved(len(golds), counts)
-    assert counts["extract"] == {"ok": 6, "not_english": 14}
-    declared = [(gold["html_lang"] or "??")[:2].lower() == "en" for gold in golds]
-    assert [stage == "quality" for stage in table["stage"].to_pylist()] == declared
-    assert counts["quality"] == {"ok": sum(declared)}
+    return [
+        (
+            gzip.decompress((SHARED / "html/news" / gold["html"]).read_bytes()),
+            (gold["html_lang"] or "??")[:2].lower(),
+        )
+        for gold in golds
+    ]
 
 
-@needs_shared
-def test_outcomes_of_real_pages() -> None:
-    """Of all 250. Whoever changes these counts has looked at the pages."""
-    found = [*news(every=1), *readability(every=1)]
+@pytest.mark.parametrize(
+    ("source", "extract"),
+    [(of_the_sample, {"ok": 9, "not_english": 2}), *private((of_news, {"ok": 6, "not_english": 14}))],
+)
+def test_english_is_kept(source: Callable[[], Declared], extract: dict[str, int]) -> None:
+    """Pages in English are kept, and no other; of the others most are not even extracted."""
+    bodies, languages = zip(*source(), strict=True)
+    table, counts = documents(
+        pages(languages), ((body, None) for body in bodies), Extract(), Language(), Quality()
+    )
+    assert conserved(len(bodies), counts)
+    assert counts["extract"] == extract
+    english = [language == "en" for language in languages]
+    assert [stage == "quality" for stage in table["stage"].to_pylist()] == english
+    assert counts["quality"] == {"ok": sum(english)}
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (
+            (sample, demo),
+            {
+                "extract": {"ok": 83, "not_english": 3, "too_short": 1},
+                "language": {"ok": 78, "other_language": 5},
+                "quality": {"ok": 77, "min_words": 1},
+            },
+        ),
+        *private(
+            (
+                (partial(news, every=1), partial(readability, every=1)),
+                {
+                    "extract": {"ok": 130, "not_english": 114, "too_short": 6},
+                    "language": {"ok": 110, "other_language": 19, "low_probability": 1},
+                    "quality": {"ok": 107, "max_duplicate_5gram_chars": 2, "min_alphabetic_words": 1},
+                },
+            )
+        ),
+    ],
+)
+def test_outcomes_of_pages(sources: tuple[Pages, ...], expected: dict[str, dict[str, int]]) -> None:
+    """Of all of them. Whoever changes these counts has looked at the pages."""
+    found = [each for source in sources for each in source()]
     _, counts = documents(
         pages([page.url for page, _ in found]),
         [(page.body, None) for page, _ in found],
@@ -227,8 +274,4 @@ def test_outcomes_of_real_pages() -> None:
         Quality(),
     )
     assert conserved(len(found), counts)
-    assert counts == {
-        "extract": {"ok": 130, "not_english": 114, "too_short": 6},
-        "language": {"ok": 110, "other_language": 19, "low_probability": 1},
-        "quality": {"ok": 107, "max_duplicate_5gram_chars": 2, "min_alphabetic_words": 1},
-    }  # fmt: skip
+    assert counts == expected

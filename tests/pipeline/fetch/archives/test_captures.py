@@ -26,10 +26,10 @@ from pipeline.fetch.outcome import REASONS
 from pipeline.links.urls import link_id
 from pipeline.stages import archives
 from tests.pipeline import fetching
-from tests.shared import SHARED, needs_shared
+from tests.shared import SAMPLE, SHARED
 from tests.web import FAULTS, Page, Server, page
 
-WARCS = sorted((SHARED / "html" / "warc").glob("*.warc*")) if SHARED.is_dir() else []
+WARCS = sorted(path for root in (SAMPLE, SHARED / "html") for path in (root / "warc").glob("*.warc*"))
 
 
 def again(warc: Path, directory: Path) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -71,7 +71,6 @@ def test_what_we_stored_comes_back(tmp_path: Path) -> None:
         assert fetching.body(row, tmp_path / "again") == fetching.body(old, tmp_path)
 
 
-@needs_shared
 @pytest.mark.parametrize("path", WARCS, ids=lambda path: path.name)
 def test_the_files_of_others(path: Path, tmp_path: Path) -> None:
     _, counts = again(path, tmp_path)
