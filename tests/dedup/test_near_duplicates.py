@@ -1,5 +1,7 @@
 """`dedup.near_duplicates`: a list in memory, one call."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from dedup import near_duplicates
-from tests.shared import SHARED, needs_shared
+from tests import prose
+from tests.shared import SHARED, private
 
 TEXT = "the quick brown fox jumps over the lazy dog and then it sleeps all day in the warm sun " * 2
 
@@ -27,15 +30,27 @@ def test_a_threshold_must_be_a_similarity() -> None:
         near_duplicates(["a"], threshold=1.5)
 
 
-@needs_shared
-@pytest.mark.parametrize("size", [100, 1000, 2500])
-def test_precision_and_recall_on_labelled_pairs(size: int) -> None:
+Labelled = tuple[dict[str, str], set[frozenset[str]]]  # text by name, pairs of names
+
+
+def demo() -> Labelled:
+    return prose.texts(), prose.copies()
+
+
+def mccormick(size: int) -> Labelled:
     """Plagiarised articles, Jaccard > 0.95, among articles below 0.2 (Chris McCormick's MinHash tutorial)."""
     directory = SHARED / "neardup/mccormick"
     lines = (directory / f"articles_{size}.train").read_text(encoding="utf-8").splitlines()
-    names, texts = zip(*(line.split(" ", 1) for line in lines), strict=True)
     truth = (directory / f"articles_{size}.truth").read_text(encoding="utf-8").splitlines()
-    expected = {frozenset(line.split()) for line in truth}
+    return dict(line.split(" ", 1) for line in lines), {frozenset(line.split()) for line in truth}
+
+
+@pytest.mark.parametrize(
+    ("source", "size"), [(demo, 81), *private(*((partial(mccormick, n), n) for n in (100, 1000, 2500)))]
+)
+def test_precision_and_recall_on_labelled_pairs(source: Callable[[], Labelled], size: int) -> None:
+    labelled, expected = source()
+    names, texts = list(labelled), list(labelled.values())
     keepers = near_duplicates(texts)
     found = {
         frozenset((names[a], names[b]))

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from dedup import words
 from dedup.jit import has_numba
 from dedup.minhash import kernel, signatures
+from tests import prose
 from tests.dedup.texts import DIRTY, TEXTS, VALID
-from tests.shared import SHARED, needs_shared
+from tests.shared import SAMPLE, SHARED, private
 
 
 @given(TEXTS, st.integers(2, 40), st.integers(0, 2**32 - 1), st.integers(1, 9))
@@ -73,12 +74,22 @@ def test_without_numba_everything_is_the_same_and_a_warning_says_so() -> None:
     assert words.text_hashes(texts).to_pylist() == [words.text_hash(text) for text in texts]
 
 
-@needs_shared
-def test_signatures_of_every_real_post_are_datasketch_s() -> None:
+def sample() -> list[str]:
+    """Prose, and short texts in many scripts."""
+    lines = (SAMPLE / "languages/udhr.jsonl").read_text(encoding="utf-8").splitlines()
+    return [*prose.texts().values(), *(json.loads(line)["text"] for line in lines)]
+
+
+def posts() -> list[str]:
     with (SHARED / "text/selfposts.ndjson.zst").open("rb") as file:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
-        texts = [json.loads(line)["selftext"] for line in lines]
-    assert len(texts) == 28_594
+        return [json.loads(line)["selftext"] for line in lines]
+
+
+@pytest.mark.parametrize(("source", "count"), [(sample, 147), *private((posts, 28_594))])
+def test_signatures_of_texts_are_datasketch_s(source: Callable[[], list[str]], count: int) -> None:
+    texts = source()
+    assert len(texts) == count
     rows, counts = signatures.signatures_and_counts(texts)
     expected_rows, expected_counts = signatures.reference(texts)
     assert np.array_equal(rows, expected_rows)

@@ -17,7 +17,7 @@ import zstandard
 from dedup.files import FileError, rows_of
 from dedup.ngrams import benchmarks, streams
 from dedup.ngrams.hashing import NGramHasher
-from tests.shared import SHARED, needs_shared
+from tests.shared import SAMPLE, SHARED, private
 
 ROWS = [
     {"id": "q1", "question": "Why is “the sky” blue?", "choices": ["Rayleigh scattering,", "of light"]},
@@ -237,11 +237,14 @@ KNOWN = {
 }
 
 
-@needs_shared
 @pytest.mark.parametrize("file", KNOWN)
-def test_real_benchmarks_are_known(file: str) -> None:
-    found = benchmarks.read(str(SHARED / "benchmarks" / file))
-    assert (found.name, found.stream, len(found.texts), found.fields) == KNOWN[file]
+@pytest.mark.parametrize("directory", [SAMPLE, *private(SHARED)], ids=["sample", *private("whole")])
+def test_benchmarks_are_known(file: str, directory: Path) -> None:
+    """Under the names and in the layouts in which they are handed round; the sample has two rows of each."""
+    found = benchmarks.read(str(directory / "benchmarks" / file))
+    name, stream, rows, fields = KNOWN[file]
+    count = rows if directory == SHARED or stream else 2
+    assert (found.name, found.stream, len(found.texts), found.fields) == (name, stream, count, fields)
 
 
 def test_batches_of_a_stream_have_its_ngrams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
