@@ -16,7 +16,7 @@ Labelled = tuple[str, str]  # language as BCP 47 has it, text
 
 
 def declaration() -> list[Labelled]:
-    """Article 1 of the Universal Declaration of Human Rights in 58 languages; of the English one nine articles."""
+    """Article 1 of the Universal Declaration of Human Rights in 58 languages; nine in English."""
     lines = (SAMPLE / "languages/udhr.jsonl").read_text(encoding="utf-8").splitlines()
     return [(row["bcp47"], row["text"]) for row in map(json.loads, lines)]
 
