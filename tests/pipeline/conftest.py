@@ -8,14 +8,14 @@ from distributed import Client, LocalCluster
 from pipeline import configuration
 from pipeline.corpus.files import Corpus
 from pipeline.fetch.politeness import pace
-from pipeline.fetch.politeness.turns import TurnTable
 from tests import s3
+from tests.pipeline.fetching import RecordedTurns
 
 
 @pytest.fixture(autouse=True)
-def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TurnTable:
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTurns:
     """Turns of hosts that know nothing of other tests."""
-    clock = TurnTable(tmp_path / "clock")
+    clock = RecordedTurns(tmp_path / "clock")
     monkeypatch.setattr(pace, "TURNS", clock)
     return clock
 

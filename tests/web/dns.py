@@ -1,10 +1,11 @@
 """A name server on loopback, over UDP, that may answer the same question differently each time."""
 
+import contextlib
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import dns.message
 import dns.rcode
@@ -15,16 +16,16 @@ import dns.rrset
 class NameServer:
     """Answers from `names`: name -> the addresses of each answer in turn, the last for ever.
 
-    An unknown name does not exist. `None` in place of addresses is no answer at all. An answer comes `delay`
-    seconds after its question, whatever else is asked meanwhile. `failing`: a name and a type ("A", "AAAA")
-    -> the error that answers it, None for silence.
+    An unknown name does not exist. `None` in place of addresses is no answer at all. No address of IPv4
+    is told before `ready` returns True. `failing`: a name and a type ("A", "AAAA") -> the error that answers
+    it, None for silence.
     """
 
     def __init__(
         self,
         names: dict[str, list[list[str] | None]],
         ttl: int,
-        delay: float = 0.0,
+        ready: Callable[[], bool] = lambda: True,
         failing: dict[tuple[str, str], dns.rcode.Rcode | None] | None = None,
     ) -> None:
         self.asked: list[str] = []  # names, for addresses of IPv4
@@ -32,23 +33,28 @@ class NameServer:
         self._failing = failing or {}
         self._turns: Counter[tuple[str, bool]] = Counter()
         self._ttl = ttl
-        self._delay = delay
-        self._waiting: list[threading.Timer] = []
+        self._ready = ready
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
 
     def _serve(self) -> None:
+        waiting: list[tuple[bytes, Any]] = []
         while True:
-            data, client = self._socket.recvfrom(4096)
-            if not data:
-                return
-            query = dns.message.from_wire(data)
-            if (answer := self._answer(query)) is not None:
-                timer = threading.Timer(self._delay, self._socket.sendto, (answer.to_wire(), client))
-                self._waiting.append(timer)
-                timer.start()
+            self._socket.settimeout(0.01 if waiting else None)
+            with contextlib.suppress(TimeoutError):
+                data, client = self._socket.recvfrom(4096)
+                if not data:
+                    return
+                query = dns.message.from_wire(data)
+                if (answer := self._answer(query)) is not None:
+                    if query.question[0].rdtype == dns.rdatatype.A:
+                        waiting.append((answer.to_wire(), client))
+                    else:
+                        self._socket.sendto(answer.to_wire(), client)
+            while waiting and self._ready():
+                self._socket.sendto(*waiting.pop(0))
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message | None:
         question = query.question[0]
@@ -76,7 +82,7 @@ class NameServer:
             answer.answer.append(dns.rrset.from_text(question.name, self._ttl, "IN", kind, *found))
         return answer
 
-    @contextmanager
+    @contextlib.contextmanager
     def running(self) -> Iterator["NameServer"]:
         self._thread.start()
         try:
@@ -84,7 +90,4 @@ class NameServer:
         finally:
             self._socket.sendto(b"", self._socket.getsockname())
             self._thread.join()
-            for timer in self._waiting:
-                timer.cancel()
-                timer.join()
             self._socket.close()

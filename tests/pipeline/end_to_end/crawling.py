@@ -80,10 +80,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 
 
 def shards(corpus: Corpus) -> dict[str, bytes]:
-    """Every file below shards/, and the Bloom filter of the training set, by name."""
-    roots = [corpus.path("shards"), corpus.path("filters")]
-    return {
-        path.removeprefix(corpus.root): corpus.fs.cat_file(path)
-        for root in roots
-        for path in sorted(corpus.fs.find(root))
-    }
+    """Every file below shards/, and the Bloom filters of the training set, by name."""
+    found = [*corpus.fs.find(corpus.path("shards")), *corpus.fs.glob(corpus.path("filters/*/*.bloom"))]
+    assert found
+    return {path.removeprefix(corpus.root): corpus.fs.cat_file(path) for path in sorted(found)}

@@ -1,8 +1,7 @@
 """Each fault of the hostile web ends in its named outcome, and every link in exactly one."""
 
 import socket
-import time
-from collections import Counter
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.fetch import check, fetch
 from pipeline.fetch.archives.warc import WarcFile
 from pipeline.fetch.politeness.robots import Rules
 from pipeline.settings import Fetch
-from tests.pipeline.fetching import body, crawl, links, settings
+from tests.pipeline.fetching import IMPATIENT, body, crawl, links, settings
 from tests.web import FAULTS, Page, Server, dns, page
 from tests.web.faults import HTML
 
@@ -108,23 +107,23 @@ OUTCOMES = {
 def test_every_fault_has_its_outcome(tmp_path: Path) -> None:
     assert OUTCOMES.keys() == FAULTS.keys()
     with Server() as server:
-        urls = [f"http://{name.replace('_', '-')}.test/fault/{name}" for name in FAULTS]
-        started = time.monotonic()
-        rows = crawl(urls, settings(server), tmp_path)
-        assert time.monotonic() - started < 30
-    found = {name: row["reason"] for name, row in zip(FAULTS, rows, strict=True)}
-    details = {name: (row["reason"], row["detail"]) for name, row in zip(FAULTS, rows, strict=True)}
-    assert found == OUTCOMES, {n: d for n, d in details.items() if d[0] != OUTCOMES[n]}
-    by_name = dict(zip(FAULTS, rows, strict=True))
+        by_name: dict[str, dict[str, Any]] = {}
+        for hang, options in ((True, settings(server, **IMPATIENT)), (False, settings(server))):
+            names = [name for name in FAULTS if (OUTCOMES[name] == "timeout") == hang]
+            urls = [f"http://{name.replace('_', '-')}.test/fault/{name}" for name in names]
+            (tmp_path / str(hang)).mkdir()
+            by_name |= dict(zip(names, crawl(urls, options, tmp_path / str(hang)), strict=True))
+    wrong = {name: row["detail"] for name, row in by_name.items() if row["reason"] != OUTCOMES[name]}
+    assert wrong == {}
     plain = ("gzip", "gzip_trailing", "deflate", "deflate_raw", "brotli", "zstd", "chunked")
     for name in plain:
-        assert body(by_name[name], tmp_path) == HTML, name
+        assert body(by_name[name], tmp_path / "False") == HTML, name
     for name in ("gzip_members", "zstd_frames"):
-        assert body(by_name[name], tmp_path) == HTML * 2
+        assert body(by_name[name], tmp_path / "False") == HTML * 2
     for name, row in by_name.items():
         if row["warc"]:
-            assert len(body(row, tmp_path)) >= row["n_bytes"] or row["truncated"], name
-        assert row["seconds"] < 3, name
+            directory = tmp_path / str(OUTCOMES[name] == "timeout")
+            assert len(body(row, directory)) >= row["n_bytes"] or row["truncated"], name
         assert (row["status"] is None) == (row["warc"] is None), name
     assert by_name["endless_body"]["truncated"]
     assert by_name["no_type"]["content_type"] == "text/html"
@@ -251,47 +250,45 @@ def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: time.sleep(2))
-    started = time.monotonic()
-    (row,) = crawl(["http://slow.example/"], settings(robots=False, retries=0, deadline=0.3), tmp_path)
+    over = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: over.wait())
+    try:
+        (row,) = crawl(["http://slow.example/"], settings(robots=False, retries=0, deadline=0.3), tmp_path)
+    finally:
+        over.set()
     assert row["reason"] == "timeout"
-    assert time.monotonic() - started < 1.5
 
 
 def test_a_slow_resolver_does_not_idle_the_threads(tmp_path: Path) -> None:
-    """Two threads, twenty names that take a second each: others are fetched meanwhile, names all at once."""
+    """Two threads, twenty names: none is answered before all are asked for, and the rest is fetched."""
     names: dict[str, list[list[str] | None]] = {f"h{n}.slow.example": [["127.0.0.1"]] for n in range(20)}
     pages: dict[Any, Page] = {f"/{n}": page() for n in range(10)}
-    with Server(pages) as server, dns.NameServer(names, ttl=60, delay=0.5).running() as resolver:
+    with Server(pages) as server:
+        resolver = dns.NameServer(
+            names, 60, ready=lambda: set(resolver.asked) == set(names) and len(server.log) >= 11
+        )
         options = settings(
             nameservers=[resolver.address],
             allow_networks=["127.0.0.0/8"],
             address_spacing=0.0,
             threads=2,
-            connect_timeout=5.0,
-            deadline=5.0,
         )
         urls = [f"http://{name}:{server.port}/0" for name in names]
         urls += [f"http://127.0.0.1:{server.port}/{n}" for n in range(10)]
-        started = time.monotonic()
-        rows = crawl(urls, options, tmp_path)
+        with resolver.running():
+            rows = crawl(urls, options, tmp_path)
         assert {row["reason"] for row in rows} == {"ok"}
-        assert (
-            time.monotonic() - started < 5
-        )  # one after the other: 20 names × 2 questions × 0.5 s / 2 threads
         assert [request.host for request in server.log[:11]] == [f"127.0.0.1:{server.port}"] * 11
-        assert Counter(resolver.asked) == Counter(dict.fromkeys(names, 1))
+        assert sorted(resolver.asked[:20]) == sorted(names)
 
 
 def test_batch_time_defers_the_rest(tmp_path: Path) -> None:
     with Server({f"/{n}": page() for n in range(50)}) as server:
         urls = [f"http://a.test/{n}" for n in range(50)]
-        started = time.monotonic()
         rows = crawl(urls, settings(server, spacing=0.2, batch_time=0.9), tmp_path)
-        assert time.monotonic() - started < 3
         reasons = [row["reason"] for row in rows]
         done = reasons.count("ok")
-        assert 1 <= done <= 5
+        assert done <= 5
         assert reasons == ["ok"] * done + ["deferred"] * (50 - done)
 
 
@@ -300,11 +297,11 @@ def test_a_slow_host_does_not_idle_the_threads(tmp_path: Path) -> None:
     with Server(pages) as server:
         urls = [f"http://slow.test/{n}" for n in range(4)]
         urls += [f"http://quick{n}.test/{m}" for n in range(20) for m in range(3)]
-        started = time.monotonic()
         rows = crawl(urls, settings(server, threads=2, spacing=0.4), tmp_path)
         assert {row["reason"] for row in rows} == {"ok"}
-        # 21 hosts, at most 5 requests each: one after the other it would be 21 × 1.2 s and more
-        assert time.monotonic() - started < 6
+        hosts = [request.host for request in server.log]
+        again = hosts.index("slow.test", hosts.index("slow.test") + 1)
+        assert len(set(hosts[:again])) > 3, "its threads have gone to other hosts while it had to wait"
 
 
 def test_a_fault_of_the_crawler_costs_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from warcio.exceptions import ArchiveLoadFailed
 from pipeline.fetch.archives.warc import read_body
 from pipeline.fetch.http.content_coding import PIECE, decoded
 from pipeline.fetch.outcome import Failure
-from tests.pipeline.fetching import body, crawl, settings
+from tests.pipeline.fetching import IMPATIENT, body, crawl, settings
 from tests.shared import SAMPLE, SHARED, private
 from tests.web import FAULTS, Page, Server, page
 
@@ -88,7 +88,7 @@ def test_another_reader_agrees(tmp_path: Path) -> None:
     """FastWARC reads the same records, and finds every digest right."""
     with Server({"/a": page(), "/b": page()}) as server:
         urls = [f"http://{n.replace('_', '-')}.test/fault/{n}" for n in FAULTS if "bomb" not in n]
-        crawl(["http://a.test/a", "http://a.test/b", *urls], settings(server), tmp_path)
+        crawl(["http://a.test/a", "http://a.test/b", *urls], settings(server, **IMPATIENT), tmp_path)
     path = tmp_path / "part.warc.gz"
     with path.open("rb") as file:
         names = [r.rec_headers.get_header("WARC-Record-ID") for r in ArchiveIterator(file)]
@@ -109,9 +109,8 @@ def test_what_was_cut_is_marked(tmp_path: Path) -> None:
         "pdf": "unspecified",
     }
     with Server() as server:
-        rows = crawl(
-            [f"http://{n.replace('_', '-')}.test/fault/{n}" for n in names], settings(server), tmp_path
-        )
+        urls = [f"http://{n.replace('_', '-')}.test/fault/{n}" for n in names]
+        rows = crawl(urls, settings(server, deadline=3.0), tmp_path)
     for row, why in zip(rows, names.values(), strict=True):
         with (tmp_path / row["warc"]).open("rb") as file:
             file.seek(row["warc_offset"])

@@ -15,6 +15,9 @@ OURS = b"User-agent: webtext-pipeline\nDisallow: /no\n\nUser-agent: *\nDisallow:
 LONG = b"User-agent: *\nDisallow: /no\n" + b"# padding\n" * 10_000 + b"Disallow: /\n"
 
 
+SLOW = [FAULTS[name] for name in ("silence", "drip_head", "drip_body")]
+
+
 @pytest.mark.parametrize(
     ("robots", "reason"),
     [
@@ -45,9 +48,7 @@ LONG = b"User-agent: *\nDisallow: /no\n" + b"# padding\n" * 10_000 + b"Disallow:
         (Page(b"", "302 Found", {"Location": "/robots.txt"}), "ok"),  # more than five: unavailable
         (Page(b"", "302 Found", {"Location": "file:///etc/passwd"}), "ok"),
         (Page(b"", "302 Found", {"Location": "http://10.0.0.1/robots.txt"}), "robots_unreachable"),
-        (Page(FAULTS["silence"]), "robots_unreachable"),
-        (Page(FAULTS["drip_head"]), "robots_unreachable"),
-        (Page(FAULTS["drip_body"]), "robots_unreachable"),
+        *((Page(fault), "robots_unreachable") for fault in SLOW),
         (Page(FAULTS["reset"]), "robots_unreachable"),
         (Page(FAULTS["garbage"]), "robots_unreachable"),
         (Page(FAULTS["gzip_corrupt"]), "robots_unreachable"),
@@ -63,7 +64,8 @@ def test_robots(tmp_path: Path, robots: Page, reason: str) -> None:
         "/page": page(),
     }
     with Server(pages) as server:
-        options = settings(connect_to={"*.test": server.url}, robots_max_bytes=50_000)
+        patience = {"robots_timeout": 1.0} if robots.body in SLOW else {}
+        options = settings(connect_to={"*.test": server.url}, robots_max_bytes=50_000, **patience)
         rows = crawl(["http://a.test/page", "http://a.test/page?2"], options, tmp_path)
         assert [row["reason"] for row in rows] == [reason, reason], rows
         assert (server.paths("a.test") == ["/page", "/page?2"]) == (reason == "ok")
