@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 T = TypeVar("T")
 
 SAMPLE = Path(__file__).parent / "data"  # its README.md names source and licence of each file
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"  # beside the checkout, if anywhere
+
+# A test of which nothing can be shown on the sample. Better give it a case of `SAMPLE`, and more by `private`.
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the private data is not beside the checkout")
 
 
 def private(*cases: T) -> tuple[T, ...]:

@@ -4,6 +4,7 @@ import pydoc
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, get_args
 
 import pyarrow as pa
@@ -16,9 +17,9 @@ from pipeline.extraction import Text, engines, extract
 from pipeline.media_type import media_type
 from pipeline.settings import Extract, Language, LanguageCode, Quality
 from pipeline.stages.documents import documents
-from tests.pipeline.pages import news, readability
+from tests.pipeline.pages import Pages, news, readability, sample
 from tests.pipeline.quality.test_rules import GOOD
-from tests.shared import needs_shared
+from tests.shared import private
 
 Given = tuple[bytes, str, str | None]  # body, URL, Content-Type
 EVERY_LANGUAGE = Language(keep=list(get_args(LanguageCode)), min_probability=0.0)
@@ -111,9 +112,9 @@ def test_it_finds_what_the_pipeline_finds(engine: str | None) -> None:
     assert {found for found in expected if isinstance(found, str)} == {"empty", "bot_check"}
 
 
-@needs_shared
-def test_it_finds_what_the_pipeline_finds_in_real_pages() -> None:
-    pages = [(page.body, page.url, "text/html") for page, _ in [*news(every=3), *readability(every=3)]]
+@pytest.mark.parametrize("source", [sample, *private(partial(news, every=3), partial(readability, every=3))])
+def test_it_finds_what_the_pipeline_finds_in_pages(source: Pages) -> None:
+    pages = [(page.body, page.url, "text/html") for page, _ in source()]
     assert all(isinstance(found, Text) for found in assert_the_same(pages))
 
 
