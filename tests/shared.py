@@ -10,7 +10,7 @@ T = TypeVar("T")
 SAMPLE = Path(__file__).parent / "data"  # its README.md names source and licence of each file
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"  # beside the checkout, if anywhere
 
-# A test of which nothing can be shown on the sample. Better give it a case of `SAMPLE`, and more by `private`.
+# For what the sample cannot show. Better: a case that reads `SAMPLE`, and further ones by `private`.
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the private data is not beside the checkout")
 
 
