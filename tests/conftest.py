@@ -4,9 +4,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.shared import SHARED
+
 # No test is timed: the first example may compile a kernel, and the machine may be busy.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_report_header() -> str:
+    return f"measured on: tests/data{' and the private data' if SHARED.is_dir() else ''}"
 
 
 @pytest.fixture(scope="session", autouse=True)

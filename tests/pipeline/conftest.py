@@ -7,7 +7,7 @@ from distributed import Client, LocalCluster
 
 from pipeline import configuration
 from pipeline.corpus.files import Corpus
-from pipeline.fetch.politeness import pace
+from pipeline.fetch.politeness import pace, schedule
 from tests import s3
 from tests.pipeline.fetching import RecordedTurns
 
@@ -16,7 +16,8 @@ from tests.pipeline.fetching import RecordedTurns
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTurns:
     """Turns of hosts that know nothing of other tests."""
     clock = RecordedTurns(tmp_path / "clock")
-    monkeypatch.setattr(pace, "TURNS", clock)
+    for module in (pace, schedule):
+        monkeypatch.setattr(module, "TURNS", clock)
     return clock
 
 

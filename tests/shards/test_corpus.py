@@ -23,7 +23,7 @@ from shards.manifest import Manifest
 from shards.reader import read_documents, read_texts
 from shards.tokenizer import load
 from tests.shards.test_writer import doc_id
-from tests.shared import SHARED, needs_shared
+from tests.shared import SAMPLE, SHARED, private
 
 TEXTS = [f"Document {n}: naïve café, 中文, {'word ' * (n % 17)}" for n in range(200)]
 
@@ -275,13 +275,18 @@ def test_help(module: str) -> None:
     assert paragraphs[1].rstrip().endswith((".", "?"))
 
 
-@needs_shared
-def test_real_texts(tmp_path: Path) -> None:
-    source = SHARED / "text" / "selfposts.ndjson.zst"
-    assert run(source, tmp_path / "out", "--text", "selftext", "--id", "id", "--heldout", "0.05") == 0
+@pytest.mark.parametrize(
+    ("source", "text", "count"),
+    [
+        (SAMPLE / "submissions/eras.ndjson", "title", 34),
+        *private((SHARED / "text/selfposts.ndjson.zst", "selftext", 28_594)),
+    ],
+)
+def test_whole_files(tmp_path: Path, source: Path, text: str, count: int) -> None:
+    assert run(source, tmp_path / "out", "--text", text, "--id", "id", "--heldout", "0.05") == 0
     found = pa.concat_tables(pq.read_table(path) for path in (tmp_path / "out").rglob("*.parquet"))
-    assert len(found) == 28_594
-    assert pc.count_distinct(found["doc_id"]).as_py() == 28_594
+    assert len(found) == count
+    assert pc.count_distinct(found["doc_id"]).as_py() == count
     assert verify.main([str(tmp_path / "out")]) == 0
 
 
