@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from distributed import LocalCluster
 
 from dedup import near_duplicates
 from dedup.__main__ import main
-from tests import s3
-from tests.shared import SHARED, needs_shared
+from tests import prose, s3
+from tests.shared import SHARED, private
 
 WORDS = [f"word{number}" for number in range(400)]
 
@@ -217,10 +217,28 @@ def test_in_a_bucket(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert rows(tmp_path / "remote") == rows(tmp_path / "local")
 
 
-@needs_shared
-def test_real_posts(scheduler: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = SHARED / "text/selfposts.ndjson.zst"
-    assert run(scheduler, source, tmp_path / "out", "--text", "selftext", "--id", "id") == 0
+def sample(directory: Path) -> Path:
+    """The demo's prose, in which eight texts are copies of others."""
+    path = directory / "prose.jsonl"
+    rows = [{"id": name, "selftext": text} for name, text in prose.texts().items()]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source", "documents", "duplicates"),
+    [(sample, "81", 8), *private((lambda _: SHARED / "text/selfposts.ndjson.zst", "28,594", 46))],
+)
+def test_natural_texts(
+    scheduler: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: Callable[[Path], Path],
+    documents: str,
+    duplicates: int,
+) -> None:
+    options = ("--text", "selftext", "--id", "id")
+    assert run(scheduler, source(tmp_path), tmp_path / "out", *options) == 0
     found = dict(line.rsplit(maxsplit=2)[:2] for line in capsys.readouterr().out.splitlines()[:4])
-    assert found["documents"] == "28,594"
-    assert int(found["exact duplicates"]) + int(found["near-duplicates"]) == 46
+    assert found["documents"] == documents
+    assert int(found["exact duplicates"]) + int(found["near-duplicates"]) == duplicates

@@ -12,20 +12,21 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pipeline import configuration
+from pipeline.batch.frames import PARTITION, read_frame, shuffle, to_arrow, write_frame
 from pipeline.batch.progress import Progress
-from pipeline.batch.stage import Output, Partition, Run, frame, map_partitions, place, to_arrow, write
+from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
 from pipeline.settings import Settings
 
-SCHEMA = pa.schema([("to", pa.int64()), ("body", pa.binary())])
+SCHEMA = pa.schema([PARTITION, ("body", pa.binary())])
 ROWS, SIZE = 1_000, 8_192  # 8 MB a partition
 
 
 def made(partition: Partition) -> Output:
     numbers = random.Random(partition.number)
     rows = {
-        "to": [numbers.randrange(2**30) for _ in range(ROWS)],
+        "partition": [numbers.randrange(2**30) for _ in range(ROWS)],
         "body": [numbers.randbytes(SIZE) for _ in range(ROWS)],
     }
     return Output(pa.table(rows, schema=SCHEMA), {})
@@ -34,7 +35,8 @@ def made(partition: Partition) -> Output:
 def read(part: tuple[Table, int, int]) -> pa.Table:
     table, number, count = part
     rows = table.read(number)
-    return rows.set_column(0, "to", pa.array([to % count for to in rows["to"].to_pylist()], pa.int64()))
+    places = [place % count for place in rows["partition"].to_pylist()]
+    return rows.set_column(0, PARTITION, pa.array(places, pa.int64()))
 
 
 def gathered(rows: pd.DataFrame, partition: Partition) -> Output:
@@ -64,8 +66,8 @@ def test_four_times_the_data_need_no_more_memory(tmp_path: Path) -> None:
             corpus = Corpus.create(str(tmp_path / str(count)))
             run = Run(corpus, "b", Settings(), client, Progress(client))
             map_partitions(run, "made", made, into="made", inputs=range(count), settings=0)
-            rows = frame(read, [(run.table("made"), number, count) for number in range(count)], SCHEMA)
-            seal = write(run, "moved", place(rows, "to", count), gathered, into="moved", key="k")
+            rows = read_frame(read, [(run.table("made"), number, count) for number in range(count)], SCHEMA)
+            seal = write_frame(run, "moved", shuffle(rows, count), gathered, into="moved", key="k")
             assert seal.rows == count * ROWS
             (most,) = client.run(peak).values()
             peaks.append(most)

@@ -26,7 +26,7 @@ from pipeline.fetch.outcome import REASONS
 from pipeline.links.urls import link_id
 from pipeline.stages import archives
 from tests.pipeline import fetching
-from tests.shared import SAMPLE, SHARED
+from tests.shared import SAMPLE, SHARED, needs_shared
 from tests.web import FAULTS, Page, Server, page
 
 WARCS = sorted(path for root in (SAMPLE, SHARED / "html") for path in (root / "warc").glob("*.warc*"))
