@@ -118,12 +118,12 @@ class Pace:
     def back_off(self, attempt: int, asked: float | None) -> None:
         """Leaves the host alone after its `attempt`th failure (0, 1, …) on a URL.
 
-        asked: the seconds of its Retry-After, honoured up to `max_retry_after`. Without one, `backoff`
-        doubled at each attempt, spread over its upper half (jitter), and no longer than that either.
+        For `backoff` doubled at each attempt, spread over its upper half (jitter), or for as long as its
+        Retry-After asks (seconds), whichever is longer; for `max_retry_after` at most.
         """
-        if asked is None:
-            asked = self._settings.backoff * 2**attempt * random.uniform(0.5, 1.0)
-        self._turns.delay(self.host, self._now() + min(asked, self._settings.max_retry_after))
+        own = self._settings.backoff * 2**attempt * random.uniform(0.5, 1.0)
+        delay = min(max(own, asked or 0.0), self._settings.max_retry_after)
+        self._turns.delay(self.host, self._now() + delay)
 
 
 def _address_name(address: str) -> str:

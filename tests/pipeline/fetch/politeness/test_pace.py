@@ -249,3 +249,15 @@ def test_back_off_doubles_within_its_jitter_and_cap() -> None:
         pace.back_off(attempt, None)
         assert low <= pace.due() - before
         assert pace.due() - time.monotonic() <= high
+
+
+@pytest.mark.parametrize(
+    ("asked", "low", "high"), [(0.0, 0.5, 1.0), (0.3, 0.5, 1.0), (2.0, 2.0, 2.0), (9.0, 3.0, 3.0)]
+)
+def test_a_short_retry_after_does_not_cancel_the_back_off(
+    asked: float, low: float, high: float, clock: TurnTable
+) -> None:
+    """`Retry-After: 0`, or a date that has passed."""
+    pace = Pace("asked.test", settings(backoff=1.0, max_retry_after=3.0), lambda: 100.0, clock)
+    pace.back_off(0, asked)
+    assert 100.0 + low - 0.01 <= pace.due() <= 100.0 + high + 0.01
