@@ -12,7 +12,9 @@ __all__ = ["add_settings", "execute", "named", "overrides", "parser", "version"]
 
 
 def execute(main: Callable[[], int | None]) -> NoReturn:
-    """Runs a command and exits with its code: 2 for an error that the user can mend, 130 if interrupted.
+    """Runs a command and exits with its code.
+
+    2 for an error that the user can mend, 3 if the same command is to be run again later, 130 if interrupted.
 
     Other errors are defects of this project, and end in a traceback.
     """
@@ -20,7 +22,7 @@ def execute(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(main())
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted; the same command continues where it stopped", file=sys.stderr)
         sys.exit(130)

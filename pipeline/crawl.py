@@ -51,7 +51,7 @@ def _run(
 
     sources = chain.sources(files, arguments.reddit or [], arguments.pages or [])
     name = batch or chain.batch_name(sources)
-    chain.crawl(sources, corpus, name, settings, arguments.until, arguments.dry_run)
+    chain.crawl(sources, corpus, name, settings, arguments.until, arguments.dry_run, arguments.retry)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STAGE",
         choices=funnel.STAGES,
         help="stop after this stage (%(choices)s); the same command without --until goes on from there",
+    )
+    parser.add_argument(
+        "--retry",
+        nargs="*",
+        metavar="OUTCOME",
+        help="before the batch is committed, fetch the links again that ended so (timeout, http_5xx, "
+        "deferred, …); without names, all that failed for reasons that may pass",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
     parser.add_argument(

@@ -1,13 +1,21 @@
-"""Errors that the user can mend: one clear line, exit code 2, no traceback (see `pipeline.command`)."""
+"""Errors that the user can mend: one clear line, an exit code, no traceback (see `pipeline.command`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["UserError", "as_user_error", "one_line"]
+__all__ = ["RunAgain", "UserError", "as_user_error", "one_line"]
 
 
 class UserError(Exception):
     """What is wrong, where, and how to mend it, in one line."""
+
+    exit_code = 2
+
+
+class RunAgain(UserError):  # noqa: N818 - the request was right
+    """Something outside went wrong that may be right later: what to give the same command again for."""
+
+    exit_code = 3
 
 
 def one_line(error: BaseException) -> str:

@@ -114,6 +114,8 @@ class Fetch(Section):
     connect_timeout: Seconds = pace(10.0)
     read_timeout: Seconds = pace(10.0)
     batch_time: Seconds = pace(6 * 3600.0)
+    max_outage: Annotated[float, Field(ge=0)] = pace(1800.0)
+    max_failed_share: Fraction = pace(0.8)
     spacing: Annotated[float, Field(ge=0)] = pace(1.0)
     address_spacing: Annotated[float, Field(ge=0)] = pace(0.1)
     address_connections: Count = pace(8)

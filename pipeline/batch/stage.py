@@ -34,6 +34,7 @@ class Run:
     settings: Settings
     client: Client
     progress: Progress
+    retry: frozenset[str] = frozenset()  # outcomes whose links are fetched again
 
     def table(self, name: str, batch: str | None = None) -> Table:
         """A table of this batch, or of the one named."""
@@ -78,6 +79,7 @@ class Output:
     counts: Counts  # how many rows each stage passed on or dropped, for the funnel
     files: Mapping[str, Path] = field(default_factory=dict)  # further files: name in the corpus -> local path
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON for the manifest, read by the driver
+    kept: Mapping[str, int] = field(default_factory=dict)  # its files that are stored already: name -> bytes
 
 
 def map_partitions(
@@ -89,20 +91,25 @@ def map_partitions(
     inputs: Sequence[Any],
     settings: Any,
     weights: Sequence[float] | None = None,
+    again: Callable[[Manifest], bool] | None = None,
 ) -> Seal:
     """Makes a table with one partition for each of `inputs`.
 
     work: done in a worker; a function that can be imported by name there, or a functools.partial of one.
     inputs: identifies the input of each partition (checksums). settings: identifies the work. Both are JSON
-    values; a partition that is committed with the same two is not done again. weights: of the partitions; the
-    heaviest start first.
+    values; a partition that is committed with the same two is not done again, unless `again` says so of its
+    manifest. weights: of the partitions; the heaviest start first.
     """
     table = run.table(into)
     key = fingerprint([stage, settings, list(inputs)])
-    if seal := table.sealed(key):
+    if again is not None:
+        table.unseal()
+    elif seal := table.sealed(key):
         return seal
     keys = [fingerprint([stage, settings, item]) for item in inputs]
     done = table.committed(keys)
+    if again is not None:
+        done = {number: manifest for number, manifest in done.items() if not again(manifest)}
     todo = [number for number in range(len(keys)) if number not in done]
     if weights is not None:
         todo.sort(key=lambda number: -weights[number])
@@ -149,7 +156,13 @@ def commit(table: Table, stage: str, number: int, key: str, work: Callable[[Part
         )
         output = work(partition)
         return table.commit(
-            number, output.rows, key=key, counts=output.counts, files=output.files, facts=output.facts
+            number,
+            output.rows,
+            key=key,
+            counts=output.counts,
+            files=output.files,
+            kept=output.kept,
+            facts=output.facts,
         )
 
 

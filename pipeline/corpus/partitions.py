@@ -96,13 +96,15 @@ class Table:
         key: str,
         counts: Counts,
         files: Mapping[str, Path] = {},
+        kept: Mapping[str, int] = {},
         facts: Mapping[str, Any] = {},
     ) -> Manifest:
         """Stores a partition: further files (name in the corpus -> local file), the rows, the manifest.
 
-        rows: a table, or a local Parquet file that holds it. Local files are moved away.
+        rows: a table, or a local Parquet file that holds it. Local files are moved away. kept: files that are
+        in the corpus already and stay part of the partition, with their sizes in bytes.
         """
-        sizes = {name: self.corpus.put(local, name) for name, local in sorted(files.items())}
+        sizes = {name: self.corpus.put(local, name) for name, local in sorted(files.items())} | dict(kept)
         with self.corpus.writing(self.part(number)) as path:
             if isinstance(rows, Path):
                 shutil.move(rows, path)
@@ -124,6 +126,15 @@ class Table:
             for row_group in range(parquet.num_row_groups):
                 yield parquet.read_row_group(row_group)
 
+    def manifest(self, number: int) -> Manifest | None:
+        """The manifest of a partition; None if it is not valid, or its files are not there in full."""
+        try:
+            value = self.corpus.read_json(f"{self.directory}/_manifests/{number:05d}.json")
+            manifest = Manifest(**value) if value else None
+        except (json.JSONDecodeError, TypeError):
+            return None
+        return manifest if manifest and self._whole(manifest) else None
+
     def committed(self, keys: Sequence[str]) -> dict[int, Manifest]:
         """The manifests of the partitions committed with `keys[number]` whose files are there."""
         present = set(self.corpus.names(f"{self.directory}/_manifests"))
@@ -131,14 +142,8 @@ class Table:
         def check(number: int) -> Manifest | None:
             if f"{number:05d}.json" not in present:
                 return None
-            try:
-                value = self.corpus.read_json(f"{self.directory}/_manifests/{number:05d}.json")
-                manifest = Manifest(**value) if value else None
-            except (json.JSONDecodeError, TypeError):
-                return None
-            if manifest is None or manifest.key != keys[number] or not self._whole(manifest):
-                return None
-            return manifest
+            manifest = self.manifest(number)
+            return manifest if manifest and manifest.key == keys[number] else None
 
         with ThreadPoolExecutor(16) as pool:
             found = dict(enumerate(pool.map(check, range(len(keys)))))
@@ -166,6 +171,10 @@ class Table:
         seal = Seal(key, list(parts), add_counts(part.counts for part in parts))
         self.corpus.write_json(f"{self.directory}/_manifests/table.json", asdict(seal))
         return seal
+
+    def unseal(self) -> None:
+        """Takes the seal away: partitions are about to be made again."""
+        self.corpus.remove(f"{self.directory}/_manifests/table.json")
 
     def complete(self) -> Seal:
         """The seal. Raises UserError if the table is not complete."""

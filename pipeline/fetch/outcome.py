@@ -30,14 +30,26 @@ REASONS: Final[dict[str, str]] = {
     "redirect_refused": "a redirect to something that is not an http(s) URL",
     "http_1xx": "an interim status as the last one",
     "http_3xx": "a redirect status without a location",
-    "http_4xx": "status 400 to 499",
+    "http_4xx": "status 400 to 499, but for 429",
+    "http_429": "too many requests, after retries",
     "http_5xx": "status 500 to 599, after retries of 503",
     "http_9xx": "a status of no class (600 to 999)",
     "host_failing": "not tried: the host failed `host_failures` times in a row",
     "deferred": "not tried within `batch_time`",
+    "no_network": "not tried: no host could be reached for `max_outage`",
     "not_captured": "with --pages: no record of it in the WARC files",
     "error": "a fault of the crawler, logged with its traceback",
 }
+
+# Not tried, for reasons that are not the host's: asked for by every batch until one has tried.
+UNTRIED: Final = frozenset({"deferred", "no_network"})
+# What may pass, on the host's side or on ours: asked for once more by the next batch, and by `--retry`; with
+# `no_network`, what `max_failed_share` bounds. A name that does not resolve may be a resolver that is down,
+# an untrusted certificate a clock that is wrong.
+TRANSIENT: Final = frozenset(
+    {"connect_error", "connection_reset", "dns_error", "error", "host_failing", "http_429", "http_5xx"}
+    | {"robots_unreachable", "timeout", "tls_error"}
+)
 
 
 class Failure(Exception):  # noqa: N818 - of the web, not of the program
@@ -52,4 +64,6 @@ class Failure(Exception):  # noqa: N818 - of the web, not of the program
 
 def http_reason(status: int) -> str:
     """The reason for a final status that is not 2xx."""
+    if status == 429:
+        return "http_429"
     return f"http_{status // 100 if status < 600 else 9}xx"

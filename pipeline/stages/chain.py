@@ -19,7 +19,9 @@ from pipeline.batch.progress import Progress
 from pipeline.batch.stage import Run
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.lock import exclusive
+from pipeline.corpus.schemas import OK
 from pipeline.errors import UserError
+from pipeline.fetch.outcome import REASONS, TRANSIENT, UNTRIED
 from pipeline.report import batch as report
 from pipeline.report import card, terminal
 from pipeline.settings import Settings
@@ -74,23 +76,32 @@ def crawl(
     settings: Settings,
     until: str | None = None,
     dry_run: bool = False,
+    retry: Sequence[str] | None = None,
 ) -> None:
     """Runs a batch to its commit, or to the end of the stage `until`; no other run may be in the corpus.
 
-    dry_run: prints what would be done, and writes nothing.
-    Raises UserError; whatever is wrong with the request is found before anything is written.
+    dry_run: prints what would be done, and writes nothing. retry: outcomes of the fetch whose links are
+    fetched again; an empty sequence stands for all that may pass.
+    Raises RunAgain as `fetch.run`, and UserError; whatever is wrong with the request is found before anything
+    is written.
     """
     inputs = _check(sources, batch, settings)
+    again = _outcomes(sources, retry)
     if dry_run:
         tables = {stage: step.table for step in STEPS for stage in step.stages}
         terminal.plan(Console(), inputs, corpus_url, batch, settings, tables)
         return
     with connect(settings.cluster) as client, exclusive(corpus := Corpus.create(corpus_url)):
         record = _begin(corpus, batch, inputs, settings)
+        if record["state"] == "committed" and again:
+            raise UserError(
+                f"batch '{batch}' is committed, and --retry is for one that is not; the next batch asks once "
+                "more for the links that failed for reasons that may pass"
+            )
         if record["state"] == "committed":
             print(f"batch '{batch}' is committed already; nothing to do", file=sys.stderr)
         else:
-            run = Run(corpus, batch, settings, client, Progress(client))
+            run = Run(corpus, batch, settings, client, Progress(client), again)
             record["seconds"] = _run_stages(run, until)
             if until is None:
                 commit(run, record)
@@ -110,6 +121,18 @@ def _check(sources: Sequence[str], batch: str, settings: Settings) -> list[dict[
     overlap.check(settings.overlap)
     shards.check(settings.shards)
     return inputs
+
+
+def _outcomes(sources: Sequence[str], retry: Sequence[str] | None) -> frozenset[str]:
+    """The outcomes that --retry names. Raises UserError."""
+    if retry is None:
+        return frozenset()
+    if any(source.startswith(archives.SCHEME) for source in sources):
+        raise UserError("--retry: the pages come from WARC files, no link was asked for")
+    known = REASONS.keys() - {OK}
+    if unknown := sorted(set(retry) - known):
+        raise UserError(f"--retry {unknown[0]}: no such outcome; there are {', '.join(sorted(known))}")
+    return frozenset(retry) or TRANSIENT | UNTRIED
 
 
 def _begin(
