@@ -24,10 +24,11 @@ from pipeline.errors import UserError, as_user_error
 from pipeline.fetch.archives import captures as archive
 from pipeline.links.placing import partitions_of
 from pipeline.settings import Fetch, fingerprint
+from pipeline.submissions.deferred import WARC
 
 __all__ = ["SCHEME", "capture", "check", "copy_captures", "list_captures", "paths", "run", "submissions"]
 
-SCHEME = "warc:"
+SCHEME = WARC
 ROWS = 50_000  # captures in a row group
 COLUMNS = archive.CAPTURES.append(PARTITION)
 ORDER = [("link_id", "ascending"), ("path", "ascending"), ("offset", "ascending")]

@@ -1,7 +1,7 @@
 """The stage `submissions`: reads the inputs of a batch, writes `submissions`, one partition for each input.
 
 Inputs are dumps and lists of URLs, Reddit's API (by way of the table `reddit_chunks`), WARC files
-(`captures`) and the links that the batch before has deferred.
+(`captures`) and the links that the batch before has left for later.
 """
 
 import hashlib
@@ -52,10 +52,12 @@ def identify(path: str, settings: Settings) -> dict[str, Any]:
 def run(run: Run) -> None:
     """Makes `submissions`: a partition for each input of the batch, in the order of their digests.
 
-    The links that the last committed batch has deferred are one more input.
+    The links that the last committed batch has left for later are one more input, unless pages come from WARC
+    files: no link is asked for then, and they stay for the batch after.
     """
     inputs = sorted(run.corpus.batches()[run.batch]["inputs"], key=lambda item: str(item["digest"]))
-    if waiting := deferred.source(run.corpus):
+    archives = archive_stage.paths(run)
+    if not archives and (waiting := deferred.source(run.corpus)):
         inputs.append(waiting)
     for item in inputs:
         if item["path"].startswith(reddit.SCHEME):
@@ -64,7 +66,7 @@ def run(run: Run) -> None:
                 reddit.collect(
                     run.corpus, run.batch, item["path"], run.settings.reddit, run.settings.fetch, progress
                 )
-    if archives := archive_stage.paths(run):
+    if archives:
         archive_stage.capture(run, [item["digest"] for item in inputs if item["path"] in archives])
     map_partitions(
         run,

@@ -1,14 +1,17 @@
 """Links that a batch had no time for are asked for by the next."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import LINKS, PAGES, SUBMISSIONS
+from pipeline.fetch.outcome import TRANSIENT, UNTRIED
 from pipeline.links import candidates as sifting
 from pipeline.settings import Links
 from pipeline.stages import links
@@ -17,7 +20,9 @@ from pipeline.submissions import deferred
 KEY = "0" * 32
 
 
-def commit(corpus: Corpus, batch: str, outcomes: dict[str, str]) -> pa.Table:
+def commit(
+    corpus: Corpus, batch: str, outcomes: dict[str, str], inputs: Sequence[dict[str, str]] = ()
+) -> pa.Table:
     """A batch of links with these outcomes of fetching, by host; two submissions each."""
     rows: list[dict[str, Any]] = [
         {
@@ -45,7 +50,8 @@ def commit(corpus: Corpus, batch: str, outcomes: dict[str, str]) -> pa.Table:
         target = Table(corpus, name, batch)
         target.seal(KEY, [target.commit(0, table, key=KEY, counts=counts if name == "pages" else {})])
     sequence = len(corpus.committed()) + 1
-    corpus.write_json(f"batches/{batch}.json", {"state": "committed", "sequence": sequence})
+    record = {"state": "committed", "sequence": sequence, "inputs": list(inputs)}
+    corpus.write_json(f"batches/{batch}.json", record)
     return merged
 
 
@@ -78,15 +84,36 @@ def test_only_the_last_batch_is_asked(tmp_path: Path) -> None:
     assert source["path"] == "deferred:two"
 
 
-def test_what_had_no_robots_is_asked_for_once_more(tmp_path: Path) -> None:
-    """By the batch after; what stays unreachable then is left."""
+def test_what_may_pass_is_asked_for_once_more(tmp_path: Path) -> None:
+    """By the batch after; what fails again is left."""
     corpus = Corpus.create(str(tmp_path / "corpus"))
-    commit(corpus, "one", {"down": "robots_unreachable", "listed": "ok"})
+    commit(corpus, "one", {"down": "robots_unreachable", "gone": "http_4xx", "listed": "ok"})
     assert hosts(corpus) == {"down.org"}
-    commit(corpus, "two", {"down": "robots_unreachable", "new": "robots_unreachable", "listed": "deferred"})
-    assert hosts(corpus) == {"new.org", "listed.org"}
-    commit(corpus, "three", {"new": "ok", "listed": "ok"})
+    commit(
+        corpus, "two", {"down": "timeout", "new": "host_failing", "gone": "dns_error", "listed": "deferred"}
+    )
+    assert hosts(corpus) == {"new.org", "gone.org", "listed.org"}
+    commit(corpus, "three", {"new": "no_network", "gone": "tls_error", "listed": "ok"})
+    assert hosts(corpus) == {"new.org"}
+    commit(corpus, "four", {"new": "ok", "listed": "ok"})
     assert deferred.source(corpus) is None
+
+
+@pytest.mark.parametrize("reason", sorted(TRANSIENT | UNTRIED))
+def test_each_reason_that_may_pass(reason: str, tmp_path: Path) -> None:
+    corpus = Corpus.create(str(tmp_path / "corpus"))
+    commit(corpus, "one", {"down": reason, "fine": "ok", "listed": "empty_body"})
+    assert hosts(corpus) == {"down.org"}
+
+
+def test_a_batch_from_warc_files_takes_nothing_away(tmp_path: Path) -> None:
+    """It asks for no link: what the batch before it left waits for the next."""
+    corpus = Corpus.create(str(tmp_path / "corpus"))
+    commit(corpus, "one", {"late": "deferred", "down": "timeout", "listed": "ok"})
+    commit(corpus, "two", {"old": "http_5xx", "listed": "not_captured"}, inputs=[{"path": "warc:a.warc.gz"}])
+    assert hosts(corpus) == {"late.org", "down.org"}
+    commit(corpus, "three", {"late": "deferred", "down": "timeout", "listed": "ok"})
+    assert hosts(corpus) == {"late.org"}
 
 
 def hosts(corpus: Corpus) -> set[str]:
