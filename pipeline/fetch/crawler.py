@@ -8,6 +8,7 @@ from pipeline.fetch import agent, pages
 from pipeline.fetch.http.client import REDIRECTS, Client
 from pipeline.fetch.http.response import Response
 from pipeline.fetch.http.target import Target
+from pipeline.fetch.outage import Evidence, Outage, evidence
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness import robots, tdmrep
 from pipeline.fetch.politeness.retry_after import retry_after
@@ -20,6 +21,7 @@ __all__ = ["Crawler"]
 logger = logging.getLogger(__name__)
 
 _OVERLOAD = (429, 503)
+_PROBED = 4  # failed attempts that a host is left alone for when it did not answer during an outage
 _HOST_FAILURES = frozenset(
     {"connect_error", "connection_reset", "dns_error", "protocol_error", "timeout", "tls_error"}
 )
@@ -28,10 +30,11 @@ _HOST_FAILURES = frozenset(
 class Crawler:
     """Asks for links and robots.txt, and puts what is to be asked next into the schedule. Thread-safe."""
 
-    def __init__(self, settings: Fetch, client: Client, schedule: Schedule) -> None:
+    def __init__(self, settings: Fetch, client: Client, schedule: Schedule, outage: Outage) -> None:
         self._settings = settings
         self._client = client
         self._schedule = schedule
+        self._outage = outage
         self._product = agent.product(settings)
 
     def advance(self, host: Host, visit: Visit) -> None:
@@ -63,11 +66,21 @@ class Crawler:
     def _reason_to_skip(self, host: Host, visit: Visit) -> Failure | None:
         """Why a visit is not to be made."""
         if visit.job.over:
-            return Failure("deferred", "the time of the batch is over")
+            return self._untried()
         if host.pace.failing:
             return Failure("host_failing", f"{host.pace.failures} failures in a row")
         rules = host.rules.get(visit.target.origin)
         return rules.check(visit.target.url, self._product) if rules and visit.row is not None else None
+
+    def _untried(self) -> Failure:
+        """Why a link is given up without a further request."""
+        if self._outage.on:
+            return Failure("no_network", "no host could be reached")
+        return Failure("deferred", "the time of the batch is over")
+
+    def give_up(self, visit: Visit) -> None:
+        """Ends a visit for which there is no time left, or no network."""
+        self.fail(visit, self._untried())
 
     def _ask(self, host: Host, visit: Visit) -> None:
         """One request, and what follows from its response."""
@@ -75,6 +88,8 @@ class Crawler:
         with response.body:
             if response.contacted:
                 host.pace.sent(response.last_sent)
+            if self._unreachable(host, visit, response):
+                return
             visit.seconds += response.seconds
             stored = None
             if response.status is not None:
@@ -85,6 +100,22 @@ class Crawler:
                 self._robots(visit, response)
             else:
                 self._page(visit, response, stored)
+
+    def _unreachable(self, host: Host, visit: Visit, response: Response) -> bool:
+        """Whether our network has failed, not the host: it is asked again then, as if for the first time.
+
+        That is after a while, so that not always the same one has to show whether the network is back.
+        """
+        found = evidence(response)
+        if self._outage.note(host.name, found, known=host.answered):
+            self._schedule.resume()
+        host.answered |= found == Evidence.ANSWERED
+        if found != Evidence.UNREACHED or not self._outage.on:
+            return False
+        visit.attempts = host.pace.failures = 0
+        host.pace.back_off(_PROBED, None)
+        self._schedule.requeue(visit)
+        return True
 
     def _get(self, visit: Visit) -> Response:
         if visit.row is None:

@@ -16,6 +16,7 @@ from pipeline.fetch.crawler import Crawler
 from pipeline.fetch.http.client import Client
 from pipeline.fetch.http.target import parse_first
 from pipeline.fetch.job import Job, JobClosed
+from pipeline.fetch.outage import Outage
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness.schedule import Schedule
 from pipeline.fetch.threads import Threads
@@ -64,8 +65,9 @@ class Frontier:
     def __init__(self, settings: Fetch) -> None:
         self._settings = settings
         self._client = Client(settings, agent.user_agent(settings))
-        self._schedule = Schedule(settings)
-        self._crawler = Crawler(settings, self._client, self._schedule)
+        self._outage = Outage(settings.max_outage)
+        self._schedule = Schedule(settings, outage=self._outage)
+        self._crawler = Crawler(settings, self._client, self._schedule, self._outage)
         self._threads = Threads(settings.threads, self._work)
         self._room = Room(settings.open_links)
 
@@ -108,16 +110,19 @@ class Frontier:
             job.close()
 
     def _wait(self, job: Job, cancelled: Callable[[], bool]) -> None:
-        """Until every link has its outcome; those that are left when the time is over are deferred."""
+        """Until every link has its outcome; those that are left at the end are given up untried.
+
+        That is when the time is over, or an outage of our network has taken too long.
+        """
         withdrawn = False
         while not job.wait(_LOOK if withdrawn else min(_LOOK, max(job.until - time.monotonic(), 0.0))):
             self._threads.start()
             if cancelled():
                 raise Cancelled
-            if job.over and not withdrawn:
+            if (job.over or self._outage.expired) and (self._outage.on or not withdrawn):
                 withdrawn = True
                 for visit in self._schedule.withdraw(job):
-                    self._crawler.fail(visit, Failure("deferred", "the time of the batch is over"))
+                    self._crawler.give_up(visit)
         if job.error:
             raise job.error
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from pipeline.fetch.archives.journal import Entry, Journal
 from pipeline.fetch.archives.warc import WarcFile
+from pipeline.fetch.outcome import UNTRIED
 from pipeline.fetch.pages import Pages
 
 __all__ = ["Job", "JobClosed"]
 
-_NOT_TRIED = ("deferred", "host_failing")  # not for the journal: whoever continues may try again
+_NOT_TRIED = UNTRIED | {"host_failing"}  # not for the journal: whoever continues may try again
 
 
 class JobClosed(Exception):  # noqa: N818 - no error: the job ended while a request was about to begin

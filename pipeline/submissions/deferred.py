@@ -25,7 +25,7 @@ WARC = "warc:"  # of inputs that are WARC files: such a batch asks for nothing, 
 
 
 def source(corpus: Corpus) -> dict[str, Any] | None:
-    """The links that the last batch from the network left, as an input of the next; None if there are none."""
+    """What the last batch from the network left for later, as an input of the next; None for nothing."""
     batch = next(reversed(_fetched(corpus)), None)
     pages = Table(corpus, "pages", batch).sealed() if batch else None
     counts = pages.counts.get("fetch", {}) if pages else {}

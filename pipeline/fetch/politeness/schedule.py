@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pipeline.fetch.http.resolver import Lookup
 from pipeline.fetch.http.target import Origin
 from pipeline.fetch.job import Job
+from pipeline.fetch.outage import Outage
 from pipeline.fetch.politeness.pace import TURNS, Pace
 from pipeline.fetch.politeness.robots import Rules
 from pipeline.fetch.politeness.turns import Turns
@@ -29,7 +30,7 @@ _FORGOTTEN = 4096  # hosts without a visit whose rules and pace are kept, in cas
 
 
 class Host:
-    """A host's queue and pace. `pace` and `resolved` are the crawler's to change."""
+    """A host's queue and pace. `pace`, `resolved` and `answered` are the crawler's to change."""
 
     def __init__(self, name: str, pace: Pace) -> None:
         self.name = name
@@ -37,6 +38,7 @@ class Host:
         self.visits: deque[Visit] = deque()
         self.rules: dict[Origin, Rules] = {}
         self.awaiting_robots: dict[Origin, list[Visit]] = {}
+        self.answered = False  # once at least
         self.idle = True  # neither in a heap nor in a thread's hands
         self.ticket = 0  # of its valid entry in a heap, if it has one
         self.resolving_until = 0.0  # a look-up of its name is waited for until then at most
@@ -50,14 +52,19 @@ class Host:
 
 
 class Schedule:
-    """Turns for many threads. now: the clock, in seconds; turns: the table that hosts take them from."""
+    """Turns for many threads. now: the clock, in seconds; turns: the table of them; outage: leaves few."""
 
     def __init__(
-        self, settings: Fetch, now: Callable[[], float] = time.monotonic, turns: Turns | None = None
+        self,
+        settings: Fetch,
+        now: Callable[[], float] = time.monotonic,
+        turns: Turns | None = None,
+        outage: Outage | None = None,
     ) -> None:
         self._settings = settings
         self._now = now
         self._turns = turns or TURNS
+        self._outage = outage or Outage(0, now)
         self._hosts: dict[str, Host] = {}
         self._without_visits: OrderedDict[str, Host] = OrderedDict()
         self._waiting: list[tuple[float, int, Host]] = []  # heap by due time
@@ -84,6 +91,8 @@ class Schedule:
         """The next visit of a host that is due, or else when the next one will be. `release` the host."""
         with self._changed:
             now = self._now()
+            if (opens := self._outage.opens()) > now:
+                return opens
             while self._waiting and self._waiting[0][0] <= now:
                 _, ticket, host = heapq.heappop(self._waiting)
                 if ticket == host.ticket:
@@ -92,6 +101,7 @@ class Schedule:
                 _, ticket, host = heapq.heappop(self._due)
                 if ticket == host.ticket:
                     host.ticket = 0
+                    self._outage.taken()
                     return host, host.visits.popleft()
             while self._waiting and self._waiting[0][1] != self._waiting[0][2].ticket:
                 heapq.heappop(self._waiting)
@@ -195,6 +205,12 @@ class Schedule:
             if visit.row is None and (waiting := host.awaiting_robots.get(visit.origin)):
                 host.visits.appendleft(_robots(waiting[0]))
                 self._wake(host)
+
+    def resume(self) -> None:
+        """An outage has ended: a waiting thread looks again when its next turn is."""
+        with self._changed:
+            self._leader = None
+            self._changed.notify()
 
     def stop(self) -> None:
         """Lets every thread go, whatever is left."""
