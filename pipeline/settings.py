@@ -23,6 +23,7 @@ LanguageCode = Literal[  # those that langdetect knows
     "pa", "pl", "pt", "ro", "ru", "sk", "sl", "so", "sq", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk",
     "ur", "vi", "zh-cn", "zh-tw",
 ]  # fmt: skip
+Listing = Literal["new", "hot", "rising", "top", "controversial"]
 Signal = Literal["noai", "noindex", "noarchive", "content_usage", "content_signal", "tdm_reservation"]
 
 
@@ -66,12 +67,7 @@ class Reddit(Section):
     site: str | None = pace(None)
     client_id: SecretStr | None = Field(default=None, exclude=True)
     client_secret: SecretStr | None = Field(default=None, exclude=True)
-    listings: list[Literal["new", "hot", "rising", "top", "controversial"]] = [
-        "new",
-        "hot",
-        "top",
-        "controversial",
-    ]
+    listings: list[Listing] = ["new", "hot", "top", "controversial"]
     time_filters: list[Literal["hour", "day", "week", "month", "year", "all"]] = ["day", "week", "month"]
     search: list[str] = []
     limit: Annotated[int, Field(ge=1, le=1000)] = 1000

@@ -76,6 +76,10 @@ class Frontier:
         self._schedule.stop()
         self._client.close()
 
+    def spacing(self, host: str) -> float:
+        """Seconds between two requests to a host, as far as is known by now."""
+        return self._schedule.spacing(host)
+
     @contextmanager
     def admitted(self, links: int, cancelled: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Waits until there is room for a job of so many links, and holds it. Raises Cancelled."""

@@ -29,6 +29,10 @@ class Visit:
     rules: Rules | None = None  # for a tdmrep.json: of the robots.txt asked for before
     seen: set[str] = field(default_factory=set)  # URLs of the chain
 
+    def robots(self) -> "Visit":
+        """The visit to the robots.txt that this one waits for."""
+        return Visit(self.job, None, self.target.at("/robots.txt"), self.target.origin)
+
     def follow(self, location: str, settings: Fetch) -> Failure | None:
         """Turns to a redirect's target, or tells why not."""
         if self.hops >= settings.max_redirects:

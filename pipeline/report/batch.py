@@ -8,13 +8,14 @@ import yaml
 
 from pipeline import templates
 from pipeline.batch import funnel
+from pipeline.batch.deferred_hosts import DeferredHosts
 from pipeline.batch.stage import Run
 from pipeline.corpus.partitions import Counts
 from pipeline.corpus.schemas import OK
 from pipeline.language import foreign_paragraphs
 from pipeline.language.foreign_paragraphs import LanguageSummary
 
-__all__ = ["Bar", "bars", "render", "write"]
+__all__ = ["Bar", "bars", "duration", "render", "write"]
 
 WIDTH = 1000  # of the picture's bars, in SVG units
 
@@ -50,7 +51,9 @@ def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -
     settings.pop("cluster")
     settings["fetch"].pop("contact")
     names = ("webtext-pipeline", "trafilatura", "langdetect", "datasketch", "tiktoken", "pyarrow", "dask")
-    template = templates.environment("pipeline.report", autoescape=True).get_template("batch.html")
+    deferred = [part.facts["deferred"] for part in run.sealed("pages").parts if "deferred" in part.facts]
+    environment = templates.environment("pipeline.report", autoescape=True, duration=duration)
+    template = environment.get_template("batch.html")
     return template.render(
         batch=run.batch,
         corpus=run.corpus.id,
@@ -62,9 +65,18 @@ def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -
         contamination=run.corpus.exists(f"reports/{run.batch}/contamination.html"),
         s_curve=s_curve,
         languages=languages,
+        batch_time=run.settings.fetch.batch_time,
+        deferred=DeferredHosts.merge(deferred),
         paragraph=foreign_paragraphs.MIN_CHARS,
         sure=foreign_paragraphs.MIN_PROBABILITY,
     )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, in the unit that fits: "40 s", "12 min", "5.5 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def bars(counts: Counts) -> list[Bar]:

@@ -16,12 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.batch.deferred_hosts import DeferredHosts
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.partitions import Seal, Table
 from pipeline.corpus.schemas import OK
 from pipeline.errors import RunAgain
 from pipeline.fetch import fetch
-from pipeline.fetch.frontier import shared
+from pipeline.fetch.frontier import Frontier, shared
 from pipeline.fetch.outcome import TRANSIENT, UNTRIED
 from pipeline.settings import Fetch
 from pipeline.stages import archives
@@ -95,34 +96,35 @@ def fetch_pages(
     """
     links = partition.read("links")
     links = links.filter(pc.equal(links["reason"], OK))
-    pages = Table(partition.corpus, "pages", partition.batch)
-    manifest = pages.manifest(partition.number) if again else None
-    if manifest is None:
-        table, file = _fetch(partition, links, settings, until, f"part-{partition.number:05d}")
-        kept: dict[str, int] = {}
-    else:
-        kept = {name: size for name, size in manifest.files.items() if name.endswith(".warc.gz")}
-        before = partition.read("pages")
-        failed = pc.is_in(before["reason"], value_set=pa.array(sorted(again)))
-        stem = f"part-{partition.number:05d}-again-{len(kept)}"
-        table, file = _fetch(partition, links.filter(failed), settings, until, stem)
-        tried = table.filter(pc.invert(pc.is_in(table["reason"], value_set=pa.array(sorted(UNTRIED)))))
-        settled = before.filter(pc.invert(pc.is_in(before["doc_id"], value_set=tried["doc_id"])))
-        table = pa.concat_tables([settled, tried])
-        table = table.take(pc.index_in(before["doc_id"], value_set=table["doc_id"]))
+    manifest = Table(partition.corpus, "pages", partition.batch).manifest(partition.number) if again else None
+    with shared(settings) as frontier:
+        fetched = partial(_fetch, partition, settings, until, frontier)
+        if manifest is None:
+            table, file = fetched(links, f"part-{partition.number:05d}")
+            kept: dict[str, int] = {}
+        else:
+            kept = {name: size for name, size in manifest.files.items() if name.endswith(".warc.gz")}
+            before = partition.read("pages")
+            failed = pc.is_in(before["reason"], value_set=pa.array(sorted(again)))
+            table, file = fetched(links.filter(failed), f"part-{partition.number:05d}-again-{len(kept)}")
+            tried = table.filter(pc.invert(pc.is_in(table["reason"], value_set=pa.array(sorted(UNTRIED)))))
+            settled = before.filter(pc.invert(pc.is_in(before["doc_id"], value_set=tried["doc_id"])))
+            table = pa.concat_tables([settled, tried])
+            table = table.take(pc.index_in(before["doc_id"], value_set=table["doc_id"]))
+        facts = {"deferred": DeferredHosts.of(table, frontier.spacing).facts()}
     counts = Counter(table["reason"].to_pylist())
-    return Output(table, {"fetch": dict(counts)}, file, kept=kept)
+    return Output(table, {"fetch": dict(counts)}, file, facts, kept)
 
 
 def _fetch(
-    partition: Partition, links: pa.Table, settings: Fetch, until: float, stem: str
+    partition: Partition, settings: Fetch, until: float, frontier: Frontier, links: pa.Table, stem: str
 ) -> tuple[pa.Table, dict[str, Path]]:
     """Fetches links into a WARC file `stem`.warc.gz. Returns their pages, and the file as `Output.files`.
 
     As soon as the process has room for the links, the task leaves its slot in the worker to the next one.
     """
     warc = _unfinished(partition, stem) / f"{stem}.warc.gz"
-    with shared(settings) as frontier, frontier.admitted(len(links), partition.cancelled):
+    with frontier.admitted(len(links), partition.cancelled):
         partition.leave_slot()
         fetch_to = partial(
             fetch,

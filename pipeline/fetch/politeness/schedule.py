@@ -166,7 +166,7 @@ class Schedule:
             waiting = host.awaiting_robots.setdefault(visit.target.origin, [])
             waiting.append(visit)
             if len(waiting) == 1:
-                host.visits.appendleft(_robots(visit))
+                host.visits.appendleft(visit.robots())
 
     def set_rules(self, origin: Origin, rules: Rules) -> None:
         """Gives the visits that waited for an origin's robots.txt back to their host, in their order."""
@@ -203,8 +203,13 @@ class Schedule:
         with self._changed:
             host = self._host(visit.origin[1])
             if visit.row is None and (waiting := host.awaiting_robots.get(visit.origin)):
-                host.visits.appendleft(_robots(waiting[0]))
+                host.visits.appendleft(waiting[0].robots())
                 self._wake(host)
+
+    def spacing(self, name: str) -> float:
+        """Seconds between two requests to a host, as robots.txt and its answers have made them."""
+        with self._changed:
+            return self._hosts[name].pace.spacing if name in self._hosts else self._settings.spacing
 
     def resume(self) -> None:
         """An outage has ended: a waiting thread looks again when its next turn is."""
@@ -242,8 +247,3 @@ class Schedule:
         if self._waiting[0] is entry:
             self._leader = None
             self._changed.notify()
-
-
-def _robots(visit: Visit) -> Visit:
-    """The visit to the robots.txt of another visit's origin."""
-    return Visit(visit.job, None, visit.target.at("/robots.txt"), visit.target.origin)
