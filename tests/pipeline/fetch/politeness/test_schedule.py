@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.fetch.http.target import Target
-from pipeline.fetch.politeness.robots import ALLOW_ALL
+from pipeline.fetch.outage import HOSTS, PROBE, Evidence, Outage
+from pipeline.fetch.politeness.robots import ALLOW_ALL, Rules
 from pipeline.fetch.politeness.schedule import Schedule
 from pipeline.fetch.politeness.turns import Limits
 from pipeline.fetch.visit import Visit
@@ -42,7 +43,9 @@ class Clock:
     def __init__(self, spacing: float = SPACING) -> None:
         self.now = 0.0
         self.turns = Turns()
-        self.schedule = Schedule(Fetch(contact="a@b.org", spacing=spacing), lambda: self.now, self.turns)
+        self.outage = Outage(60.0, lambda: self.now)
+        settings = Fetch(contact="a@b.org", spacing=spacing)
+        self.schedule = Schedule(settings, lambda: self.now, self.turns, self.outage)
 
     def asked(self, threads: int = 1000) -> Iterator[tuple[float, str, int | None]]:
         """Every visit with its time; `threads` of them at a moment, a request taking none."""
@@ -130,3 +133,26 @@ def test_hosts_without_links_are_forgotten_in_the_end(monkeypatch: pytest.Monkey
     clock.schedule.add(visits(object(), **{f"h{n}": 1 for n in range(50)}))
     assert len(list(clock.asked())) == 50
     assert len(clock.schedule._hosts) == 10
+
+
+def test_during_an_outage_there_is_a_turn_now_and_then() -> None:
+    clock = Clock(spacing=0.0)
+    clock.schedule.add(visits(object(), **{f"h{n}": 1 for n in range(20)}))
+    for n in range(HOSTS):
+        clock.outage.note(f"h{n}", Evidence.UNREACHED, known=False)
+    for _ in range(3):
+        assert clock.schedule.poll() == clock.now + PROBE
+        clock.now += PROBE
+        assert isinstance(clock.schedule.poll(), tuple)
+    assert clock.outage.note("h0", Evidence.ANSWERED, known=False)
+    clock.schedule.resume()
+    assert all(isinstance(clock.schedule.poll(), tuple) for _ in range(17))
+
+
+def test_the_spacing_of_a_host_is_known_once_robots_txt_has_named_it() -> None:
+    clock = Clock(spacing=1.0)
+    job = object()
+    clock.schedule.add(visits(job, slow=1))
+    assert clock.schedule.spacing("slow") == clock.schedule.spacing("elsewhere") == 1.0
+    clock.schedule.set_rules(("http", "slow", 80), Rules(crawl_delay=20.0))
+    assert (clock.schedule.spacing("slow"), clock.schedule.spacing("elsewhere")) == (20.0, 1.0)
