@@ -3,17 +3,20 @@
     python -m benchmarks.https HTML [--pages N] [--pages-a-host N] [--rounds N] [--threads N]
         [--keys {ecdsa,rsa,both}] [--peer PYTHON] [--plain]
 
-HTML: a directory of HTML files. PYTHON is the interpreter of an environment with scrapy. Every host has a name
-and a certificate of its own, which an intermediate authority of a root made for the run has signed, as on the
-web: by `--keys ecdsa` P-256 under P-384 under RSA 4096, by `rsa` RSA 2048 under RSA 2048, and by `both` one kind
-for every second host. The handshake is of TLS 1.3. Needs the command openssl.
+HTML: a directory of HTML files. PYTHON is the interpreter of an environment with scrapy. Every host has a
+name of its own, and half of them a certificate of either kind, which an intermediate authority has signed
+under a root that is made for the run and trusted through SSL_CERT_FILE: P-256 under P-384 under RSA 4096
+(`--keys ecdsa`), and RSA 2048 under RSA 2048 under RSA 4096 (`rsa`), as Let's Encrypt's are. The handshake
+is of TLS 1.3. Needs the command openssl.
 
-The default of 1.5 pages a host (half of the hosts have one page, half two) is that of submissions; with 10 pages
-kept connections count for more. Each host is asked for its robots.txt too. Both sides ask for the same URLs
-under equal manners (see `benchmarks.fetch`) and check certificates, which scrapy does not by default: the line
-`unchecked` is scrapy as it comes. Sides take turns in each round; a figure is the median over the rounds.
-CPU time is that of the process that crawls, without its start. The web runs in processes of its own, which
-count connections. `--plain` adds ours over plain HTTP: the difference is what TLS costs.
+The default of 1.5 pages a host (half of the hosts have one page, half two) is that of submissions; with 10
+pages kept connections count for more. Each host is asked for its robots.txt too. Both sides ask for the
+same URLs under equal manners (see `benchmarks.fetch`) and check certificates, which scrapy does not by
+default: the line `unchecked` is scrapy as it comes. Sides take turns in each round; a figure is the median
+over the rounds. CPU time is that of the process that crawls, without its start. Ours counts the pages that
+it drops for their publisher's word (`noindex`, …) as well. The web runs in processes of its own, which
+count connections; the time of a run on two cores is often theirs. `--plain` adds ours over plain HTTP: the
+difference is what TLS costs.
 """
 
 import argparse
@@ -25,17 +28,16 @@ import ssl
 import statistics
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fetch import PEER, Web, ours
+from pipeline.fetch import consent
 from pipeline.settings import Fetch
 
 SERVERS = 2  # processes; they share the port
-LEAVES = 8  # certificates of each kind, each with every eighth host among its names
 AUTHORITIES = {  # kind -> options of `openssl req -newkey` for leaf and intermediate
     "ecdsa": (["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]),
     "rsa": (["rsa:2048"], ["rsa:2048"]),
@@ -47,12 +49,21 @@ def openssl(*arguments: str | Path) -> None:
 
 
 def certificates(directory: Path, kinds: list[str]) -> Path:
-    """Writes root.pem and, for each kind, KIND.pem (key, certificate of *.KIND.test, and its intermediate)."""
+    """Writes root.pem, and KIND.pem for each kind: key, certificate of *.KIND.test, and its intermediate."""
     root, root_key = directory / "root.pem", directory / "root.key"
     extension = "basicConstraints=critical,CA:TRUE"
     openssl(
         *("req", "-x509", "-newkey", "rsa:4096", "-noenc", "-days", "30", "-subj", "/CN=benchmark root"),
-        *("-addext", extension, "-addext", "keyUsage=critical,keyCertSign", "-keyout", root_key, "-out", root),
+        *(
+            "-addext",
+            extension,
+            "-addext",
+            "keyUsage=critical,keyCertSign",
+            "-keyout",
+            root_key,
+            "-out",
+            root,
+        ),
     )
     for kind in kinds:
         leaf, intermediate = AUTHORITIES[kind]
@@ -122,7 +133,8 @@ def web(html: Path, directory: Path, kinds: list[str], counts: Any) -> Iterator[
     """Runs the web; its ports with TLS and without."""
     context = multiprocessing.get_context("spawn")
     ports, chosen = context.Queue(), context.Queue()
-    processes = []
+    processes: list[Any] = []
+    found: list[int] = []
     try:
         for n in range(SERVERS):
             arguments = (html, directory, kinds, counts, ports, chosen if n else None)
@@ -188,6 +200,7 @@ def main() -> None:
         root = certificates(Path(scratch), kinds)
         os.environ["SSL_CERT_FILE"] = str(root)
         with web(arguments.html, Path(scratch), kinds, counts) as ports:
+
             def crawl(scheme: str, port: int) -> None:
                 options = Fetch(
                     contact="bench@example.org",
@@ -200,7 +213,8 @@ def main() -> None:
                 )
                 urls = [f"{scheme}://{name}:{port}/{n}" for name, n in paths]
                 seconds, cpu, outcomes = ours(urls, options, 1)
-                note("ours" if scheme == "https" else "plain", seconds, cpu, outcomes["ok"])
+                answered = sum(outcomes[reason] for reason in ("ok", *consent.REASONS))
+                note("ours" if scheme == "https" else "plain", seconds, cpu, answered)
 
             urls = [f"https://{name}:{ports[0]}/{n}" for name, n in paths]
             for _ in range(arguments.rounds):
