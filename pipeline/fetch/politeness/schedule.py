@@ -5,7 +5,7 @@ ever sleeps for a host, or while its name is looked up, as long as another is du
 the one whose queue will take longest comes first (longest processing time first: Graham, "Bounds on
 multiprocessing timing anomalies", 1969), as it decides when the last request is made. Among queues of about
 the same length, hosts that were asked before go on until they are done: servers close connections that are
-idle for some seconds, and a new one over TLS costs as much CPU time as a page.
+idle for some seconds, and a new one over TLS costs more than half the CPU time of a page.
 """
 
 import heapq
