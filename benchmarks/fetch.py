@@ -41,11 +41,15 @@ PEER = """
 import json, sys, time
 import scrapy
 from scrapy.crawler import CrawlerProcess
-urls, threads, spacing = json.load(sys.stdin)
+from scrapy.resolver import dnscache
+urls, threads, spacing, options = json.load(sys.stdin)
 found = 0
 class Spider(scrapy.Spider):
     name = "bench"
     async def start(self):
+        if options.get("address"):
+            for url in urls:
+                dnscache[url.split("/")[2].split(":")[0]] = options["address"]
         for url in urls:
             yield scrapy.Request(url, dont_filter=True)
     def parse(self, response):
@@ -56,11 +60,11 @@ process = CrawlerProcess({
     "DOWNLOAD_DELAY": spacing, "RANDOMIZE_DOWNLOAD_DELAY": False, "COOKIES_ENABLED": False,
     "RETRY_ENABLED": False, "DOWNLOAD_TIMEOUT": 30, "LOG_ENABLED": False, "TELNETCONSOLE_ENABLED": False,
     "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.DownloaderAwarePriorityQueue",
-})
-started = time.monotonic()
+} | options.get("settings", {}))
+started, used = time.monotonic(), time.process_time()
 process.crawl(Spider)
 process.start()
-print(json.dumps([time.monotonic() - started, found]))
+print(json.dumps([time.monotonic() - started, found, time.process_time() - used]))
 """
 
 
@@ -122,8 +126,8 @@ def serve(html: Path, latency: float, dead: frozenset[str], drips: frozenset[str
     asyncio.run(run())
 
 
-def ours(urls: list[str], options: Fetch, partitions: int) -> tuple[float, Counter[str]]:
-    """Seconds and outcomes; prints the memory at each tenth of the links."""
+def ours(urls: list[str], options: Fetch, partitions: int) -> tuple[float, float, Counter[str]]:
+    """Seconds, CPU seconds and outcomes; prints the memory at each tenth of the links."""
     hosts = {host: n % partitions for n, host in enumerate(sorted({urlsplit(url).netloc for url in urls}))}
     rows: list[list[dict[str, str]]] = [[] for _ in range(partitions)]
     for n, url in enumerate(urls):
@@ -149,7 +153,7 @@ def ours(urls: list[str], options: Fetch, partitions: int) -> tuple[float, Count
         f"        resident at each tenth: {' '.join(f'{size / 2**20:.0f}' for size in resident)} MB",
         flush=True,
     )
-    return seconds, counts
+    return seconds, cpu, counts
 
 
 def shares(hosts: int, pages: int, skew: float) -> list[int]:
@@ -223,7 +227,7 @@ def main() -> None:
     )
     rates: dict[str, list[float]] = {"ours": [], "scrapy": []}
     for _ in range(arguments.rounds):
-        seconds, counts = ours(urls, options, arguments.partitions)
+        seconds, _, counts = ours(urls, options, arguments.partitions)
         rates["ours"].append(counts["ok"] / seconds)
         if arguments.spacing:
             least = bound(queues, len(dead), len(drips), options, arguments.latency)
@@ -231,12 +235,12 @@ def main() -> None:
         if arguments.peer:
             result = subprocess.run(
                 [arguments.peer, "-c", PEER],
-                input=json.dumps([urls, arguments.threads, arguments.spacing]),
+                input=json.dumps([urls, arguments.threads, arguments.spacing, {}]),
                 capture_output=True,
                 text=True,
                 check=True,
             )
-            seconds, found = json.loads(result.stdout)
+            seconds, found, _ = json.loads(result.stdout)
             rates["scrapy"].append(found / seconds)
             print(f"scrapy  {seconds:7.1f} s  {found} pages", flush=True)
     medians = {name: statistics.median(found) for name, found in rates.items() if found}

@@ -183,6 +183,7 @@ class Batch:
             worker.schedule.release(host)
         else:
             host.pace.claim(self.now, None)
+            host.pace.sent(self.now)
             worker.idle -= 1
             worker.core_free = max(worker.core_free, self.now) + self.cpu
             seconds = self.latency

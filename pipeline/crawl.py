@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "--submissions",
         nargs="+",
         metavar="FILE",
-        help="Pushshift or Arctic Shift dumps (.zst .xz .bz2 .gz .ndjson), or lists of URLs (.csv .tsv "
-        ".parquet .txt) with an optional score; any fsspec URL",
+        help="Pushshift or Arctic Shift dumps (.zst .zst_blocks .xz .bz2 .gz .ndjson .parquet), or lists of "
+        "URLs (.csv .tsv .parquet .txt) with an optional score; any fsspec URL",
     )
     parser.add_argument(
         "--reddit",

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.submissions import dumps, url_lists
+from pipeline.submissions import dumps, parquet, url_lists, zst_blocks
 from pipeline.submissions.records import Row, batches
 from pipeline.submissions.stream import chunks, lines, open_file
 
@@ -26,10 +26,12 @@ def read(path: str, *, rows: int, counts: Counter[str]) -> Iterator[pa.RecordBat
     """Reads a dump or list: record batches of schema SUBMISSIONS, at most `rows` rows each.
 
     path: a local path or fsspec URL. The content tells the format: NDJSON, CSV or TSV with a header, a list
-    of URLs with or without scores, each plain or compressed (zstd, gzip, xz, bzip2); or Parquet.
+    of URLs with or without scores, each plain or compressed (zstd, gzip, xz, bzip2); Parquet; or Arctic
+    Shift's `.zst_blocks`.
     counts: gets the number of records by outcome when the file has been read: `ok` for rows, otherwise a
-    reason (see `dumps.rows`, `url_lists`), and `truncated` if the file is cut off or corrupt.
-    Holds one batch, and at most `stream.MAX_LINE` bytes of a line, in memory.
+    reason (see `dumps.rows`, `url_lists`, `parquet.rows`), and `truncated` if the file is cut off or corrupt.
+    Holds one batch, and at most `stream.MAX_LINE` bytes of a line or `zst_blocks.MAX_BLOCK` of a block, in
+    memory.
     Raises UserError if the file is missing, has no record, or has no format known here.
     """
     found: Counter[str] = Counter()
@@ -44,10 +46,12 @@ def read(path: str, *, rows: int, counts: Counter[str]) -> Iterator[pa.RecordBat
 
 
 def _rows(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[Row]:
-    magic = file.read(4)
+    magic = file.read(8)
     file.seek(0)
-    if magic == b"PAR1":
-        return url_lists.parquet(path, file, size, counts)
+    if magic.startswith(b"PAR1"):
+        return parquet.rows(path, file, size, counts)
+    if zst_blocks.is_zst_blocks(magic):
+        return dumps.rows(zst_blocks.rows(file, counts), counts)
     stream = lines(chunks(file, counts), counts)
     sample = list(islice(stream, SAMPLE))
     stream = chain(sample, stream)

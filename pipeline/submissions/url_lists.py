@@ -1,4 +1,4 @@
-"""Links from elsewhere: tables (CSV, TSV, Parquet) with a column of URLs, and plain lists of URLs.
+"""Links from elsewhere: tables (CSV, TSV) with a column of URLs, and plain lists of URLs.
 
 Their rows have the origin "list": what is on such a list was chosen by whoever made it, so that a row without
 a score passes the karma threshold.
@@ -8,12 +8,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipeline.errors import UserError, as_user_error
 from pipeline.submissions.records import Row, parse
 
 ORIGIN = "list"
@@ -26,6 +21,7 @@ NAMES = {  # Reddit's name of a field -> names of columns that stand for it, the
     "is_self": ("is_self",),
     "over_18": ("over_18", "nsfw"),
     "promoted": ("promoted",),
+    "domain": ("domain",),
 }
 DELIMITERS = "\t,;"
 RECORD = 1 << 17  # characters that one record of a table may have: what an open quote may swallow
@@ -101,29 +97,6 @@ def scored(text: str, separator: str | None = None) -> tuple[str, str] | None:
     """The text before the last separator (by default white space) and the score after it, if it is one."""
     before, *score = text.rsplit(separator, 1)
     return (before.rstrip(), score[0]) if score and SCORE.fullmatch(score[0]) else None
-
-
-def parquet(path: str, file: Any, size: int, counts: Counter[str]) -> Iterator[Row]:
-    """The rows of an open Parquet file, read `size` at a time.
-
-    Raises UserError if it cannot be read or has no column of URLs.
-    """
-    with as_user_error(f"{path}: not a readable Parquet file", (pa.ArrowException, OSError)):
-        source = pq.ParquetFile(file)
-    names = source.schema_arrow.names
-    header = columns(names)
-    if "url" not in header:
-        raise UserError(f"{path}: no column named {' or '.join(NAMES['url'])} among {', '.join(names)}")
-    selected = [names[i] for i in header.values()]
-    try:
-        for batch in source.iter_batches(batch_size=size, columns=selected):
-            for cells in zip(*(batch.column(name).to_pylist() for name in selected), strict=True):
-                row = parse(dict(zip(header, cells, strict=True)), ORIGIN)
-                counts[row if isinstance(row, str) else "ok"] += 1
-                if not isinstance(row, str):
-                    yield row
-    except (pa.ArrowException, OSError):
-        counts["truncated"] += 1
 
 
 class _Record:

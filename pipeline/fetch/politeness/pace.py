@@ -66,6 +66,11 @@ class Pace:
         """True when the host is left alone."""
         return self.failures >= self._settings.host_failures
 
+    @property
+    def asked(self) -> bool:
+        """True when the host has been asked for something, so that a connection to it may be open."""
+        return self._last_sent > 0.0
+
     def due(self) -> float:
         """When the next request may start, by the clock."""
         return max(self._turns.due(self.host), self._not_before)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.corpus.schemas import SUBMISSIONS
@@ -149,56 +148,3 @@ def test_an_open_quote_costs_the_lines_that_it_swallows_and_no_more(tmp_path: Pa
 def test_a_header_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not one record"):
         load(tmp_path / "table", "url,score\n")
-
-
-# Parquet
-
-
-def test_parquet(tmp_path: Path) -> None:
-    table = pa.table(
-        {
-            "title": ["a", "b", "c", "d"],
-            "score": pa.array([3.0, float("nan"), 5.5, None]),
-            "link": ["http://example.com/a", "http://example.com/b", "http://example.com/c", None],
-            "created": pa.array([datetime(2014, 9, 1, tzinfo=UTC)] * 4, pa.timestamp("us", tz="UTC")),
-        }
-    )
-    pq.write_table(table, tmp_path / "table")
-    rows, counts = load(tmp_path / "table")
-    assert pairs(rows) == [("http://example.com/a", 3), ("http://example.com/b", None)]
-    assert rows[0]["created"] == datetime(2014, 9, 1, tzinfo=UTC)
-    assert counts == {"ok": 2, "wrong_type": 1, "no_url": 1}
-
-
-def test_parquet_without_urls(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"address": ["a"], "votes": [1]}), tmp_path / "table")
-    with pytest.raises(UserError, match=r"no column named url or link .* among address, votes"):
-        load(tmp_path / "table")
-
-
-def test_parquet_that_is_damaged(tmp_path: Path) -> None:
-    table = pa.table({"url": [f"http://example.com/{i**3}" for i in range(20_000)]})
-    pq.write_table(table, tmp_path / "table", row_group_size=10_000, use_dictionary=False)
-    data = bytearray((tmp_path / "table").read_bytes())
-    middle = len(data) * 3 // 4
-    data[middle : middle + 1000] = b"\xff" * 1000
-    rows, counts = load(tmp_path / "table", bytes(data))
-    assert counts["truncated"] == 1
-    assert 10_000 <= len(rows) < 20_000
-    with pytest.raises(UserError, match="not a readable Parquet file"):
-        load(tmp_path / "table", bytes(data[:-100]))
-
-
-def test_a_corpus_own_table_is_a_source(tmp_path: Path) -> None:
-    row = {
-        "submission_id": "abc",
-        "url": "http://example.com/a",
-        "score": 3,
-        "origin": "list",
-        "subreddit": "news",
-        "created": datetime(2014, 9, 1, tzinfo=UTC),
-        "is_self": True,
-        "over_18": True,
-    }
-    pq.write_table(pa.Table.from_pylist([row], schema=SUBMISSIONS), tmp_path / "table")
-    assert load(tmp_path / "table")[0] == [row]

@@ -87,6 +87,28 @@ def test_each_link_once_and_each_host_at_its_spacing(counts: dict[str, int], thr
         assert all(b - a >= SPACING for a, b in itertools.pairwise(times))
 
 
+def test_hosts_that_were_asked_are_finished_before_others_begin() -> None:
+    """Their connections are open. A queue that is longer by more than a minute comes first all the same."""
+    clock = Clock()
+    clock.now = 1.0
+    job = object()
+    clock.schedule.add(visits(job, **{f"host{n}": 3 for n in range(100)}))
+    times: dict[str, list[float]] = {}
+    began = list[str]()
+    for now, host, _ in clock.asked(threads=2):  # eight requests a second
+        if host not in times:
+            began.append(host)
+            clock.schedule._hosts[host].pace.sent(now)
+            if len(began) == 20:
+                clock.schedule.add(visits(job, long=70))
+        times.setdefault(host, []).append(now)
+    gaps = [b - a for host in times if host != "long" for a, b in itertools.pairwise(times[host])]
+    assert len(gaps) == 200
+    assert max(gaps) <= 3 * SPACING
+    assert times["long"][0] - times[began[19]][0] <= 1.0
+    assert times["long"][-1] - times["long"][0] <= 69 * SPACING * 1.05
+
+
 def test_the_longest_queue_comes_first() -> None:
     """One thread, four requests a second: 40 short queues do not hold up the long one."""
     clock = Clock()
