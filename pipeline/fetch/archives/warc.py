@@ -25,6 +25,8 @@ from pipeline.fetch.http.content_coding import decoded, undone
 from pipeline.fetch.http.response import HEAD, Response
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["WarcFile", "content", "read_body"]
+
 SPOOL = 1024 * 1024  # bytes of a record in memory; the rest is in a temporary file
 IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 
