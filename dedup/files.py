@@ -135,7 +135,7 @@ def _suffix(url: str) -> str:
 
 @contextmanager
 def _filesystem_errors(url: str) -> Iterator[None]:
-    """Makes FileError of errors that a filesystem's own library raises."""
+    """Turns into FileError the errors that a filesystem's own library raises."""
     try:
         yield
     except (OSError, ValueError, ImportError):

@@ -1,4 +1,4 @@
-"""python -m shards INPUT… OUTPUT --text FIELD — texts to a corpus of tokenized shards.
+"""Tokenizes texts and writes them as shards. `webtext shards` is the same command.
 
 Reads Parquet and JSON Lines (`.jsonl`, `.ndjson`, `.json`, also with .gz, .bz2, .xz, .zst), from any fsspec
 path, glob or directory. Writes OUTPUT/train and, with --heldout, OUTPUT/heldout: Parquet files of token ids
@@ -18,6 +18,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from shards.corpus import write_corpus
 from shards.texts import TextFiles
+
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:

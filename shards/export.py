@@ -1,4 +1,4 @@
-"""python -m shards.export PATH DIRECTORY --to FORMAT — converts shards to the formats of other training code.
+"""Converts shards to the formats of other training code. `webtext export` is the same command.
 
 Formats:
   nanogpt    train.bin and val.bin (the held-out split): all ids, to be read with numpy's memmap
@@ -21,7 +21,7 @@ import numpy as np
 
 from shards.reader import Shard, find_shards, list_values, load_for, open_each
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "export", "main"]
 
 # Opens a new file by its name; it appears under that name when it is complete.
 Create: TypeAlias = Callable[[str], AbstractContextManager[IO[bytes]]]

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 __all__ = [
     "NAME",
+    "TOKENS",
     "Header",
     "Manifest",
     "RowGroup",

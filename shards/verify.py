@@ -1,4 +1,4 @@
-"""python -m shards.verify PATH — checks shards against their manifests.
+"""Checks shards against their manifests. `webtext verify` is the same command.
 
 Reads every file whole and checks that
 - checksum, size and counts are those of the manifest,
@@ -29,7 +29,7 @@ from shards.reader import Shard, find_shard_sizes, list_values, load_for
 from shards.tokenizer import IdArray, Tokenizer
 from shards.writer import find_fault
 
-__all__ = ["Verification"]
+__all__ = ["Verification", "main"]
 
 
 class Verification:

@@ -235,7 +235,7 @@ class BloomFilter:
 
 
 def _as_json(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The object that a file has of it: with lists in place of tuples."""
+    """The object as it would be read back from a file: with lists in place of tuples."""
     try:
         value: dict[str, Any] = json.loads(json.dumps(dict(about)))
     except (TypeError, ValueError) as error:

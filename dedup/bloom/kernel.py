@@ -26,7 +26,7 @@ _splitmix64 = compiled(splitmix64)
 
 @compiled
 def _scaled(value: np.uint64, size: np.uint64) -> np.uint64:
-    """`dedup.bloom.positions.scaled`."""
+    """`dedup.bloom.positions.scaled` of one value."""
     low, high = value & _LOW, value >> _HALF
     size_low, size_high = size & _LOW, size >> _HALF
     middle = high * size_low + (low * size_low >> _HALF)
@@ -36,7 +36,7 @@ def _scaled(value: np.uint64, size: np.uint64) -> np.uint64:
 
 @compiled
 def add(hashes: NDArray[np.uint64], blocks_per_item: int, n_blocks: int, words: NDArray[np.uint64]) -> None:
-    """`dedup.bloom.bloom_filter.BloomFilter.add`."""
+    """Sets the bits of items in `words`, as `dedup.bloom.positions.positions` says."""
     size = _U(n_blocks)
     for item in range(len(hashes)):
         state = hashes[_U(item)]
@@ -81,7 +81,7 @@ def contains(
 
 @compiled
 def raise_registers(hashes: NDArray[np.uint64], precision: int, registers: NDArray[np.int8]) -> None:
-    """`dedup.bloom.distinct_counter.DistinctCounter.add`."""
+    """Raises the HyperLogLog registers of hashes: 2**precision of them, shape (2**precision,)."""
     mask = _U((1 << precision) - 1)
     for i in range(len(hashes)):
         rest = hashes[_U(i)] >> _U(precision)

@@ -1,4 +1,4 @@
-"""python -m dedup INPUT… OUTPUT --text FIELD — near-duplicates of any texts, removed or marked.
+"""Removes or marks the near-duplicates among any texts. `webtext dedup` is the same command.
 
 Reads Parquet and JSON Lines (.jsonl, .ndjson, .json, also with .gz, .bz2, .xz, .zst) from fsspec paths, globs
 or directories. Writes Parquet: the documents that are kept, or with --annotate all of them, with the columns

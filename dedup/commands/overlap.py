@@ -1,4 +1,4 @@
-"""python -m dedup overlap TRAIN… --benchmark FILE… — n-gram overlap of texts with benchmarks.
+"""Measures the n-gram overlap of texts with benchmarks. `webtext dedup overlap` is the same command.
 
 Tells which share of a benchmark's n-grams is in the texts: of all its n-grams (occurrences), or of the
 distinct ones; and how many of its examples share at least one n-gram with them.

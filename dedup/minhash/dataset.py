@@ -31,6 +31,7 @@ from dedup.minhash.inputs import SUFFIXES, InputPartition, cut, write_parquet
 from dedup.minhash.json_lines import merge_schemas, storable
 from dedup.minhash.parameters import Parameters
 from dedup.minhash.tables import EXACT, NEAR, OK, DuplicateIdError
+from dedup.output import output_directory
 
 __all__ = ["ROWS", "Progress", "Summary", "deduplicate"]
 
@@ -105,7 +106,7 @@ def deduplicate(
     _ = parameters.banding  # raises ValueError before anything is written
     files = [file for url in inputs for file in find_files(url, SUFFIXES)]
     run = _Run(client or get_client(), progress, Fields(text, id, priority), parameters, annotate)
-    with run.client.as_current(), _output(output) as (target, scratch):
+    with run.client.as_current(), output_directory(output) as target, _temporary(target) as scratch:
         counts = run.deduplicate(files, target, scratch, rows)
     return Summary(sum(counts.values()), counts[OK], counts[EXACT], counts[NEAR], time.monotonic() - started)
 
@@ -202,23 +203,10 @@ def _write(
 
 
 @contextmanager
-def _output(url: str) -> Iterator[tuple[str, str]]:
-    """The directory of the output and one for temporary files; empties it if anything is raised.
-
-    Raises FileError if there is something in it already.
-    """
-    fs, path = fsspec.url_to_fs(url)
-    if fs.exists(path) and (fs.isfile(path) or fs.ls(path, detail=False)):
-        raise FileError(f"{url}: exists and is not empty; name another directory, or delete it")
-    path = path.rstrip("/")
-    scratch = f"{path}/_temporary"
-    fs.makedirs(scratch, exist_ok=True)
-    try:
-        yield fs.unstrip_protocol(path), fs.unstrip_protocol(scratch)
-        fs.invalidate_cache()
-        fs.rm(scratch, recursive=True)
-    except BaseException:
-        fs.invalidate_cache()
-        for child in fs.ls(path, detail=False) if fs.exists(path) else []:
-            fs.rm(child, recursive=True)
-        raise
+def _temporary(directory: str) -> Iterator[str]:
+    """Makes a directory for temporary files in another; removes it if nothing is raised in the block."""
+    fs, path = fsspec.url_to_fs(f"{directory}/_temporary")
+    fs.makedirs(path, exist_ok=True)
+    yield fs.unstrip_protocol(path)
+    fs.invalidate_cache()
+    fs.rm(path, recursive=True)

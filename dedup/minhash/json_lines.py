@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dedup.files import FileError
 
-__all__ = ["infer_schema", "merge_schemas", "parse", "storable", "to_table"]
+__all__ = ["Record", "infer_schema", "merge_schemas", "parse", "storable", "to_table"]
 
 Record = Mapping[str, Any]
 _MAX_DEPTH = 32  # of lists and objects; what is nested deeper is written as JSON

@@ -1,21 +1,21 @@
 """N-gram overlap of files of training texts of any size with benchmarks, on Dask."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 from distributed import Client, get_client, wait
 from numpy.typing import NDArray
 
-from dedup.files import FileError, find_files
+from dedup.files import find_files
 from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.results import BenchmarkOverlap, ScanResult, Share
 from dedup.ngrams.training_files import SUFFIXES, Part, Writer, cut, writer
+from dedup.output import output_directory
 
 __all__ = ["Progress", "TrainingOverlap", "measure"]
 
@@ -84,7 +84,7 @@ def measure(
     """
     client = client or get_client()
     files = [file for url in inputs for file in find_files(url, SUFFIXES)]
-    with _output(annotate) as target:
+    with nullcontext() if annotate is None else output_directory(annotate) as target:
         cuts = client.map(cut, files, pure=False)
         progress("reading", cuts)
         parts = [part for found in client.gather(cuts) for part in found]
@@ -140,25 +140,3 @@ def _columns(result: ScanResult) -> dict[str, pa.Array]:
         "overlap_longest_run": pa.array(result.longest_run),
         "overlap_benchmarks": pa.array(result.benchmarks, pa.list_(pa.string())),
     }
-
-
-@contextmanager
-def _output(url: str | None) -> Iterator[str | None]:
-    """The directory of annotated rows; empties it if anything is raised.
-
-    Raises FileError if there is something in it already.
-    """
-    if url is None:
-        yield None
-        return
-    fs, path = fsspec.url_to_fs(url)
-    if fs.exists(path) and (fs.isfile(path) or fs.ls(path, detail=False)):
-        raise FileError(f"{url}: exists and is not empty; name another directory, or delete it")
-    fs.makedirs(path, exist_ok=True)
-    try:
-        yield fs.unstrip_protocol(path).rstrip("/")
-    except BaseException:
-        fs.invalidate_cache()
-        for child in fs.ls(path, detail=False):
-            fs.rm(child, recursive=True)
-        raise

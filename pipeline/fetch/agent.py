@@ -6,6 +6,8 @@ from pipeline.errors import UserError
 from pipeline.fetch.http.guard import Guard
 from pipeline.settings import Fetch
 
+__all__ = ["check", "product", "user_agent", "warcinfo"]
+
 _CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.\S+")
 
 

@@ -9,6 +9,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+__all__ = ["waiting", "working"]
+
 _turn = threading.Lock()
 _this_thread = threading.local()
 

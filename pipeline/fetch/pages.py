@@ -12,6 +12,8 @@ from pipeline.fetch import consent
 from pipeline.fetch.http.response import Response
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["Pages", "failure_row", "response_row"]
+
 
 class Pages:
     """The outcomes of some links, as they come. Safe to use from many threads.

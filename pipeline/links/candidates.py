@@ -12,6 +12,8 @@ from pipeline.corpus.schemas import OK, TIME
 from pipeline.links import urls
 from pipeline.settings import Links
 
+__all__ = ["CANDIDATES", "candidates"]
+
 CANDIDATES = pa.schema(  # no list columns: these do not survive Dask's shuffle
     [
         ("link_id", pa.string()),

@@ -14,6 +14,8 @@ from pipeline.corpus.schemas import LINKS, OK
 from pipeline.links.candidates import CANDIDATES
 from pipeline.settings import Links
 
+__all__ = ["merge"]
+
 BEST_FIRST = [  # a total order of a link's submissions; nulls come last
     ("link_id", "ascending"),
     ("score", "descending"),

@@ -32,6 +32,8 @@ from pipeline.corpus.schemas import DUPLICATES, OK
 from pipeline.errors import UserError
 from pipeline.settings import NearDuplicates, fingerprint
 
+__all__ = ["check", "parameters", "run", "s_curve"]
+
 STAGE = "near_duplicates"
 SAMPLE = 4  # documents of a partition that the S-curve is observed on
 ROWS_PER_FILE = 500_000  # of the index: 12 MB

@@ -9,6 +9,8 @@ import msgspec
 
 from pipeline.submissions.records import MAX_SCORE, Row, milliseconds, parse
 
+__all__ = ["rows"]
+
 ORIGIN = "reddit"
 
 

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from pipeline.corpus.schemas import SUBMISSIONS
 
+__all__ = ["MAX_SCORE", "Row", "batches", "milliseconds", "parse"]
+
 MAX_SCORE = 2**31  # beyond it a score is an error of the source, and sums could overflow
 MAX_TIME = 253_402_300_800_000  # milliseconds of the year 10000
 

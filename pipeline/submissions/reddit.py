@@ -22,6 +22,8 @@ from pipeline.submissions.records import Row, parse
 from pipeline.submissions.reddit_api import BLOCK, Api, Refused, Unavailable
 from pipeline.submissions.reddit_store import Chunk, EarlierReading, Position, Store, earlier_reading
 
+__all__ = ["SCHEME", "collect", "identify", "source", "steps"]
+
 SCHEME = "reddit:"
 CHECKPOINT = 50 * BLOCK  # ids: about a minute of Reddit's time
 TIMED = ("top", "controversial")

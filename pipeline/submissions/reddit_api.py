@@ -19,6 +19,8 @@ from pipeline.fetch import agent
 from pipeline.fetch.politeness.retry_after import retry_after
 from pipeline.settings import Fetch, Reddit
 
+__all__ = ["BLOCK", "Api", "Refused", "Unavailable"]
+
 T = TypeVar("T")
 Fields = dict[str, Any]
 

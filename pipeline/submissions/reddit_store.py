@@ -19,6 +19,8 @@ from pipeline.corpus.files import Corpus
 from pipeline.corpus.schemas import SUBMISSIONS, TIME
 from pipeline.submissions.records import Row, batches
 
+__all__ = ["Chunk", "EarlierReading", "Position", "Store", "earlier_reading"]
+
 METADATA = b"reddit"
 PENDING = pa.schema([("submission_id", pa.string()), ("created", TIME)])
 

@@ -18,6 +18,8 @@ import zstandard
 
 from pipeline.errors import UserError, as_user_error
 
+__all__ = ["READ", "chunks", "lines", "open_file"]
+
 READ = 1 << 20  # bytes per read of the file
 FEED = 1024  # compressed bytes a step: bounds what it can expand to, 32 MB at zstd's utmost 1 : 32,000
 MAX_LINE = 16 << 20  # bytes; a submission's text has at most 40,000 characters, the rest is metadata

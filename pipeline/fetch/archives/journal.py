@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+__all__ = ["Entry", "Journal"]
+
 
 class Entry(msgspec.Struct):
     """A finished link. index: in the table of links; end: of the WARC in bytes."""

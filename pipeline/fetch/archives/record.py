@@ -12,6 +12,8 @@ from typing import IO
 
 from isal import isal_zlib
 
+__all__ = ["FIELDS", "HTTP_REQUEST", "HTTP_RESPONSE", "date", "lines", "pieces", "sha1", "write"]
+
 LEVEL = 2  # of ISA-L: on HTML six times as fast as zlib at 4, 25 times as at 9, for records 9 and 17 % larger
 PIECE = 1024 * 1024
 
@@ -56,21 +58,21 @@ def write(
 
 
 def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """A file from its beginning."""
+    """The bytes of a file from its beginning, PIECE at a time."""
     file.seek(0)
     return iter(lambda: file.read(PIECE), b"")
 
 
 def sha1(digest: bytes) -> str:
-    """A digest as WARC names it."""
+    """A SHA-1 digest as WARC files have it: its algorithm, a colon, and base 32."""
     return "sha1:" + base64.b32encode(digest).decode()
 
 
 def date(time: datetime) -> str:
-    """A time as WARC writes it."""
+    """A time as WARC files have it: ISO 8601 in UTC, to the microsecond."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def lines(fields: Mapping[str, str]) -> bytes:
-    """Fields as a header or a block of FIELDS has them."""
+    """Fields as they stand in a record's header or in a block of type FIELDS."""
     return "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()

@@ -25,6 +25,8 @@ from pipeline.fetch.http.content_coding import decoded, undone
 from pipeline.fetch.http.response import HEAD, Response
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["WarcFile", "content", "read_body"]
+
 SPOOL = 1024 * 1024  # bytes of a record in memory; the rest is in a temporary file
 IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 
@@ -196,14 +198,14 @@ def read_body(file: BinaryIO, offset: int, length: int) -> Payload:
     return Payload(bytes(body), found.http_headers.get_header("Content-Type"))
 
 
-def content(record: Any) -> tuple[Iterator[bytes], str | None]:
-    """The body of a record of warcio's with HTTP headers, and the content coding that it has.
+def content(found: Any) -> tuple[Iterator[bytes], str | None]:
+    """The body of a record that warcio has found, with HTTP headers, and the content coding that it has.
 
     Chunking is undone where the headers name it. The coding is None where the headers name one that the body
     has lost.
     """
-    headers = record.http_headers
-    stream = record.raw_stream
+    headers = found.http_headers
+    stream = found.raw_stream
     if "chunked" in (headers.get_header("Transfer-Encoding") or "").lower():
         stream = ChunkedDataReader(stream)
     body = iter(lambda: stream.read(65536), b"")

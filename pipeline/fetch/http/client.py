@@ -24,6 +24,8 @@ from pipeline.fetch.http.transport import Transport
 from pipeline.fetch.outcome import Failure
 from pipeline.settings import Fetch
 
+__all__ = ["REDIRECTS", "Client"]
+
 CHUNK = 64 * 1024
 UNUSED_BODY = 64 * 1024  # of redirects and errors: enough to keep the connection
 

@@ -10,6 +10,8 @@ import zstandard
 
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["ACCEPT_ENCODING", "HTML", "PIECE", "decoded", "undone"]
+
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 PIECE = 64 * 1024  # bytes
 MAX_CODINGS = 3  # a server that compresses twice is odd; one that goes on and on is hostile

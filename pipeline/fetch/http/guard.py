@@ -19,6 +19,8 @@ from pipeline.fetch.http.resolver import Endpoint, Lookup, Resolver
 from pipeline.fetch.http.target import DEFAULT_PORTS, Target
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["Guard", "Route", "refusal"]
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -99,7 +101,7 @@ class Guard:
         return known
 
     def resolve(self, route: Route, seconds: float) -> list[Endpoint]:
-        """The checked addresses of a route, from a cache that keeps them as long as `names` says.
+        """The checked addresses of a route, from a cache that keeps them as long as the resolver says.
 
         Raises Failure: "dns_error", "address_refused", or "timeout" after `seconds`.
         """

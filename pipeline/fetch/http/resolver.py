@@ -14,6 +14,8 @@ import dns.resolver
 
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["Endpoint", "Lookup", "Resolver"]
+
 DEFAULT_TTL = 300.0  # seconds an answer is kept; getaddrinfo does not tell the TTL
 MIN_TTL, MAX_TTL = 30.0, 3600.0  # bounds of a TTL: short ones are for balancing load, or for rebinding
 FAILURE_TTL = 1.0  # of a failure that passes

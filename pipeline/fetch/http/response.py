@@ -14,6 +14,8 @@ from pipeline.fetch.http.target import Target
 from pipeline.fetch.outcome import Failure, http_reason
 from pipeline.media_type import media_type
 
+__all__ = ["HEAD", "SPOOL", "Response", "take"]
+
 SPOOL = 1024 * 1024  # bytes of a body in memory; the rest is in a temporary file
 HEAD = 1024  # bytes looked at when a type is checked
 

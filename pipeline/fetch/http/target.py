@@ -9,6 +9,8 @@ import requests
 
 from pipeline.fetch.outcome import Failure
 
+__all__ = ["DEFAULT_PORTS", "Origin", "Target", "parse", "parse_first"]
+
 Origin = tuple[str, str, int]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

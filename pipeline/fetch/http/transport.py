@@ -18,6 +18,8 @@ from pipeline.fetch.http.connection import KeptConnection, TlsSocket, connect, c
 from pipeline.fetch.http.guard import Guard
 from pipeline.fetch.http.target import DEFAULT_PORTS
 
+__all__ = ["Transport"]
+
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of every stranger's odd header
 
 IDLE_CONNECTIONS = 2048  # kept open over all hosts, if the limit on open files allows

@@ -5,6 +5,8 @@ import math
 import re
 from datetime import UTC, datetime
 
+__all__ = ["retry_after"]
+
 
 def retry_after(header: str | None, now: datetime | None = None) -> float | None:
     """The seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110, section 10.2.3).

@@ -70,7 +70,7 @@ def normalise(probabilities: np.ndarray) -> bool:
 
 
 @compiled
-def trials(found: np.ndarray, m: int, words: np.ndarray, tables: Tables, mean: np.ndarray) -> None:
+def detect_block(found: np.ndarray, m: int, words: np.ndarray, tables: Tables, mean: np.ndarray) -> None:
     """`Detector._detect_block`: fills `mean` (float64 by language) with the mean over all trials.
 
     found: rows of n-grams, of which the first m count. words: of `profiles.random_words`.
@@ -130,7 +130,7 @@ def detect(
         m = ngrams(characters[ends[t] : ends[t + 1]], tables, found)
         if m == 0:
             continue
-        trials(found, m, words, tables, mean)
+        detect_block(found, m, words, tables, mean)
         for language in range(tables.n_languages):
             share = mean[language]
             if share > REPORTED:
