@@ -365,7 +365,9 @@ def test_tdmrep_json(path: str, content: str, reserved: bool, tmp_path: Path) ->
 def test_no_tdmrep_json_reserves_nothing(answer: Page, asked: int, tmp_path: Path) -> None:
     pages: dict[Any, Page] = {"/.well-known/tdmrep.json": answer, "/a": page(), "/robots.txt": Page(b"")}
     with Server(pages) as server:
-        (row,) = fetching.crawl(["http://a.test/a"], fetching.settings(server, tdmrep=True), tmp_path)
+        patience = {"robots_timeout": 3.5, "read_timeout": 2.0} if answer.body is FAULTS["silence"] else {}
+        options = fetching.settings(server, tdmrep=True, **patience)
+        (row,) = fetching.crawl(["http://a.test/a"], options, tmp_path)
         assert row["reason"] == "ok"
         assert server.paths().count("/.well-known/tdmrep.json") == asked
 
