@@ -17,7 +17,8 @@ from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.schemas import OK
 from pipeline.fetch import fetch
 from pipeline.fetch.frontier import shared
-from pipeline.settings import Fetch
+from pipeline.links.urls import filter_identity
+from pipeline.settings import Fetch, Links
 from pipeline.stages import archives
 
 __all__ = ["fetch_pages", "run"]
@@ -28,22 +29,22 @@ def run(run: Run) -> None:
     if archives.paths(run):
         archives.run(run)
         return
-    links, settings = run.sealed("links"), run.settings.fetch
+    links, settings, filters = run.sealed("links"), run.settings.fetch, run.settings.links
     for pattern, base in settings.connect_to.items():
         what = f"requests for the hosts {pattern!r} go to {base}, not to the real web"
         print(f"warning: fetch.connect_to: {what}", file=sys.stderr)
     map_partitions(
         run,
         "fetch",
-        partial(fetch_pages, settings=settings, until=time.time() + settings.batch_time),
+        partial(fetch_pages, settings=settings, filters=filters, until=time.time() + settings.batch_time),
         into="pages",
         inputs=[part.checksum for part in links.parts],
-        settings=settings.identity(),
+        settings=[settings.identity(), filter_identity(filters)],
         weights=[part.facts.get("longest_queue", 0) for part in links.parts],
     )
 
 
-def fetch_pages(partition: Partition, settings: Fetch, until: float) -> Output:
+def fetch_pages(partition: Partition, settings: Fetch, filters: Links, until: float) -> Output:
     """A partition of `pages`: fetches the links that passed. until: Unix time at which the stage is to end.
 
     As soon as the process has room for the links, the task leaves its slot in the worker to the next one.
@@ -52,13 +53,14 @@ def fetch_pages(partition: Partition, settings: Fetch, until: float) -> Output:
     links = links.filter(pc.equal(links["reason"], OK))
     name = f"part-{partition.number:05d}.warc.gz"
     warc = _unfinished(partition) / name
-    with shared(settings) as frontier, frontier.admitted(len(links), partition.cancelled):
+    with shared(settings, filters) as frontier, frontier.admitted(len(links), partition.cancelled):
         partition.leave_slot()
         fetch_to = partial(
             fetch,
             links,
             settings,
             batch=partition.batch,
+            filters=filters,
             on_outcome=partition.tick,
             until=until,
             frontier=frontier,
