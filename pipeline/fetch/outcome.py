@@ -34,6 +34,7 @@ REASONS: Final[dict[str, str]] = {
     "redirect_reddit_internal": "a redirect to Reddit; not followed",
     "redirect_social_host": "a redirect to a social network; not followed",
     "redirect_wikipedia": "a redirect to Wikipedia, unless `links.wikipedia` keeps it; not followed",
+    "same_final_url": "redirects lead this link and another, which is kept, to the same page",
     "http_1xx": "an interim status as the last one",
     "http_3xx": "a redirect status without a location; with --pages, any redirect that no filter rejects",
     "http_4xx": "status 400 to 499",

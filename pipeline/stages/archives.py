@@ -99,7 +99,7 @@ def submissions(
 
 
 def run(run: Run) -> None:
-    """Makes `located`, then `pages` and its WARC files from the captures of the links."""
+    """Makes `located`, then `fetched` and its WARC files from the captures of the links."""
     links = run.sealed("links")
     captures = run.sealed("captures")
     settings, filters = run.settings.fetch, run.settings.links
@@ -116,7 +116,7 @@ def run(run: Run) -> None:
         run,
         "fetch",
         partial(copy_captures, settings=settings, filters=filters),
-        into="pages",
+        into="fetched",
         inputs=[
             [link.checksum, found.checksum] for link, found in zip(links.parts, located.parts, strict=True)
         ],
@@ -136,7 +136,7 @@ def _sorted(rows: pd.DataFrame, partition: Partition) -> Output:
 
 
 def copy_captures(partition: Partition, settings: Fetch, filters: Links) -> Output:
-    """A partition of `pages`: the captures of the links that passed, copied into one WARC file."""
+    """A partition of `fetched`: the captures of the links that passed, copied into one WARC file."""
     links = partition.read("links")
     links = links.filter(pc.equal(links["reason"], OK))
     warc = partition.scratch / f"part-{partition.number:05d}.warc.gz"

@@ -14,21 +14,28 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
+from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK
 from pipeline.fetch import fetch
 from pipeline.fetch.frontier import shared
 from pipeline.links.urls import filter_identity
 from pipeline.settings import Fetch, Links
-from pipeline.stages import archives
+from pipeline.stages import archives, final_urls
 
 __all__ = ["fetch_pages", "run"]
 
 
 def run(run: Run) -> None:
-    """Makes `pages` and its WARC files; the partition with the longest queue of one host starts first."""
+    """Makes `fetched` with its WARC files, then `final_urls` and `pages`."""
     if archives.paths(run):
         archives.run(run)
-        return
+    else:
+        _crawl(run)
+    final_urls.run(run)
+
+
+def _crawl(run: Run) -> None:
+    """Makes `fetched` and its WARC files; the partition with the longest queue of one host starts first."""
     links, settings, filters = run.sealed("links"), run.settings.fetch, run.settings.links
     for pattern, base in settings.connect_to.items():
         what = f"requests for the hosts {pattern!r} go to {base}, not to the real web"
@@ -37,7 +44,7 @@ def run(run: Run) -> None:
         run,
         "fetch",
         partial(fetch_pages, settings=settings, filters=filters, until=time.time() + settings.batch_time),
-        into="pages",
+        into="fetched",
         inputs=[part.checksum for part in links.parts],
         settings=[settings.identity(), filter_identity(filters)],
         weights=[part.facts.get("longest_queue", 0) for part in links.parts],
@@ -45,7 +52,7 @@ def run(run: Run) -> None:
 
 
 def fetch_pages(partition: Partition, settings: Fetch, filters: Links, until: float) -> Output:
-    """A partition of `pages`: fetches the links that passed. until: Unix time at which the stage is to end.
+    """A partition of `fetched`: fetches the links that passed. until: Unix time at which the stage is to end.
 
     As soon as the process has room for the links, the task leaves its slot in the worker to the next one.
     """
@@ -91,7 +98,8 @@ def _unfinished(partition: Partition) -> Path:
     else:
         base = Path(tempfile.gettempdir()) / f"webtext-{corpus.id}"
         for left in base.glob("*/*"):
-            if corpus.exists(f"pages/{left.parent.name}/index/_manifests/{left.name}.json"):
+            tables = (Table(corpus, name, left.parent.name) for name in ("fetched", "pages"))
+            if any(corpus.exists(f"{table.directory}/_manifests/{left.name}.json") for table in tables):
                 shutil.rmtree(left, ignore_errors=True)
         directory = base / partition.batch / f"{partition.number:05d}"
     directory.mkdir(parents=True, exist_ok=True)

@@ -111,8 +111,8 @@ def fetch(
 
     found: rows of CAPTURES. Of several captures of a link, the newest 200 is taken, else the newest. A link
     without one is `not_captured`. A redirect is not followed, only judged. Who may fetch was asked when the
-    files were made; what publishers say of use is heard here, in a page, its headers, and in a robots.txt that
-    is among the captures. Holds READERS records in memory, and the rules of each host.
+    files were made; what publishers say of use is heard here, in a page, its headers, and in a robots.txt
+    that is among the captures. Holds READERS records in memory, and the rules of each host.
     """
     best: dict[str, dict[str, Any]] = {}
     for capture in found.sort_by(
