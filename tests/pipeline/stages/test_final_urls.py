@@ -16,7 +16,7 @@ STORY = (
     "The ferry left the island at seven in the morning, and with it went the last of the summer guests. The"
     " harbour master counted the boats that were still in the water and wrote the number in the book that his"
     " father had kept before him. In the winter there would be four of them, and the sea would have the bay"
-    " to itself. He liked that time of the year best of all, he said, because nobody asked him for the weather."
+    " to itself. He liked that time of the year best of all, because nobody asked him for the weather."
 )
 OTHER = (
     "Whoever wants to bake bread in an old stone oven has to get up early. The fire needs three hours until"
