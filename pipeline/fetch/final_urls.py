@@ -77,10 +77,10 @@ def choose(rows: pa.Table, batches: Sequence[str]) -> pa.Table:
     ok = pc.equal(mine["reason"], OK)
     keeper = first.take(pc.index_in(mine["final_id"], value_set=first["final_id"]))
     names = pa.array(list(batches), pa.string()).take(keeper["batch_first"].combine_chunks())
-    itself = pc.and_(
+    is_kept = pc.and_(
         pc.equal(keeper["doc_id_first"], mine["doc_id"]), pc.equal(keeper["batch_first"], mine["batch"])
     )
-    dropped = pc.and_(ok, pc.invert(itself))
+    dropped = pc.and_(ok, pc.invert(pc.fill_null(is_kept, False)))  # null: none with that final URL is ok
     nothing = pa.scalar(None, pa.string())
     made = {
         "partition": mine["page_partition"],

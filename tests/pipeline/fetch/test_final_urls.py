@@ -66,8 +66,10 @@ def test_canonical_forms_are_compared() -> None:
 
 def test_only_pages_that_are_ok_drop_others() -> None:
     gone = redirect("http://a.org/", karma=900, reason="http_4xx")
-    rows = chosen(pages(gone, redirect("http://b.org/")))
+    alone = redirect("http://d.org/", "http://e.org/", reason="robots_disallowed")
+    rows = chosen(pages(gone, redirect("http://b.org/"), alone))
     assert {row["url"]: (row["reason"], row["keeper_url"]) for row in rows} == {
+        "http://d.org/": ("robots_disallowed", None),
         "http://a.org/": ("http_4xx", None),
         "http://b.org/": ("ok", "http://b.org/"),
     }
@@ -128,6 +130,8 @@ def test_one_is_kept_whatever_the_order_and_the_partitions(
     dropped = {row["doc_id"] for row in together if row["reason"] == SAME_FINAL_URL}
     ok = [row for row in batches[1].to_pylist() if row["reason"] == "ok"]
     taken = {row["final_url"] for row in batches[0].to_pylist() if row["reason"] == "ok"}
+    redirected = {row["doc_id"] for row in batches[1].to_pylist() if row["final_url"] != row["url"]}
+    assert {row["doc_id"] for row in together} == redirected | dropped
     left = [row["final_url"] for row in ok if row["doc_id"] not in dropped]
     assert len(left) == len(set(left))
     assert set(left) == {row["final_url"] for row in ok} - taken

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import crawl
+from pipeline import crawl, status
 from pipeline.batch import funnel
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
@@ -146,3 +146,46 @@ def test_workers_and_partitions_do_not_matter(corpus: Corpus, server: Server, tm
     assert shards(other) == shards(corpus)
     for batch in ("one", "two"):
         assert funnel.funnel(other, batch) == funnel.funnel(corpus, batch)
+
+
+def test_status_finds_a_document_by_its_final_url(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    found = status.trace(corpus, "http://bread.example/oven")
+    assert [(step["batch"], step["stage"], step["reason"]) for step in found["history"]] == [
+        ("two", "links", "ok"),
+        ("two", "fetch", "same_final_url"),
+    ]
+    came = {(link["batch"], link["url"]): link for link in found["redirected"]}
+    assert {key: link["reason"] for key, link in came.items()} == {
+        ("one", "http://short.example/4"): "ok",
+        ("one", "http://tiny.example/a"): "same_final_url",
+        ("two", "http://later.example/z"): "same_final_url",
+    }
+    histories = {key[1]: [step["stage"] for step in link["history"]] for key, link in came.items()}
+    assert histories["http://short.example/4"][-1] == "shards"
+    assert histories["http://tiny.example/a"] == []
+
+    status.main([corpus.url, "--url", "http://bread.example/oven#crust"])
+    assert "ok: redirected here from http://short.example/4" in capsys.readouterr().out
+    status.main([corpus.url, "--url", "http://short.example/2", "--json"])
+    assert '"reason": "redirect_wikipedia"' in capsys.readouterr().out
+    status.main([corpus.url, "--url", "http://short.example/2/further"])
+    shown = capsys.readouterr().out
+    assert "no batch has it as a link" in shown
+    assert "redirect_wikipedia: redirected here from http://short.example/2" in shown
+    status.main([corpus.url, "--url", "http://bread.example/other"])
+    assert "no batch has seen it" in capsys.readouterr().out
+
+
+def test_status_reads_one_partition_of_each_table(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, str]] = []
+    whole = Table.read
+
+    def counted(table: Table, *arguments: Any, **others: Any) -> Any:
+        read.append((table.batch, table.name))
+        return whole(table, *arguments, **others)
+
+    monkeypatch.setattr(Table, "read", counted)
+    status.trace(corpus, "https://ferry.example/story")
+    once = [name for name in read if name[1] != "published"]
+    assert len(once) == len(set(once))
+    assert ("one", "final_urls") in once
