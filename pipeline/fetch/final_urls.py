@@ -67,6 +67,9 @@ def choose(rows: pa.Table, batches: Sequence[str]) -> pa.Table:
     rows: of PAGES_BY_FINAL_URL, all of each final URL. batches: names by number. Sorted by final_id and
     doc_id; depends on neither the order of the rows nor which final URLs are together.
     """
+    by_id = rows.group_by("final_id").aggregate([([], "count_all"), ("final_url", "count")])  # most are alone
+    shared = pc.or_(pc.greater(by_id["count_all"], 1), pc.greater(by_id["final_url_count"], 0))
+    rows = rows.filter(pc.is_in(rows["final_id"], value_set=by_id["final_id"].filter(shared)))
     rows = rows.append_column("redirected", pc.is_valid(rows["final_url"]).cast(pa.int8()))
     passed = rows.filter(pc.equal(rows["reason"], OK)).sort_by(_FIRST_IS_KEPT)
     first = passed.group_by("final_id", use_threads=False).aggregate(

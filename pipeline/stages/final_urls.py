@@ -24,7 +24,7 @@ from pipeline.settings import fingerprint
 
 __all__ = ["mark_pages", "run"]
 
-ROWS = 200_000  # pages in a partition of `final_urls`
+ROWS = 100_000  # pages in a partition of `final_urls`
 COLUMNS = PAGES_BY_FINAL_URL.append(PARTITION)
 
 
@@ -39,8 +39,8 @@ class _Piece(NamedTuple):
 def run(run: Run) -> None:
     """Makes `final_urls`, then `pages`.
 
-    Holds in a worker one partition of `final_urls` with the pages of earlier batches that have the same final
-    URLs, about 500 bytes each, ROWS on average; or one partition of `fetched`.
+    Holds in a worker the pages of all batches whose final URLs belong to one partition of `final_urls`, ROWS
+    on average at about 900 bytes each; or one partition of `fetched`. The shuffle moves 200 bytes a page.
     """
     fetched = run.sealed("fetched")
     earlier = run.corpus.committed()
