@@ -30,6 +30,7 @@ REJECTED = {
     "https://www.facebook.com/login": "redirect_social_host",
     "https://old.reddit.com/r/all": "redirect_reddit_internal",
     "http://OPTOUT.example:8080/": "redirect_excluded_domain",
+    "http://optout.example./": "redirect_excluded_domain",
 }
 
 

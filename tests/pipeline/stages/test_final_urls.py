@@ -1,6 +1,6 @@
 """Redirects from end to end, on a small web: where they lead is judged, and one page is one document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,10 @@ FIRST = [
 SECOND = ["http://later.example/z", "http://bread.example/oven", "http://tiny.example/b"]
 
 
-def build(server: Server, directory: Path, *options: str) -> Corpus:
+def build(server: Server, directory: Path, *options: str, batches: Sequence[str] = ("one", "two")) -> Corpus:
     """Two batches of a corpus."""
-    for batch, urls in (("one", FIRST), ("two", SECOND)):
+    for batch in batches:
+        urls = {"one": FIRST, "two": SECOND}[batch]
         listed = directory / f"{batch}.txt"
         listed.write_text("\n".join(urls))
         settings = {
@@ -146,6 +147,22 @@ def test_workers_and_partitions_do_not_matter(corpus: Corpus, server: Server, tm
     assert shards(other) == shards(corpus)
     for batch in ("one", "two"):
         assert funnel.funnel(other, batch) == funnel.funnel(corpus, batch)
+
+
+def test_what_was_cut_off_is_done_again(corpus: Corpus, server: Server, tmp_path: Path) -> None:
+    """As if killed before `final_urls` was complete, and before `pages` was; nothing is fetched again."""
+    build(server, tmp_path, "--until", "fetch", batches=["one"])
+    asked = len(server.log)
+    other = Corpus.open(str(tmp_path / "corpus"))
+    other.remove("final_urls/one/_manifests/table.json")
+    other.remove("pages/one/index/_manifests/table.json")
+    build(server, tmp_path, "--until", "fetch", batches=["one"])
+    other.remove("pages/one/index")
+    build(server, tmp_path, batches=["one"])
+    assert len(server.log) == asked
+    assert funnel.funnel(other, "one") == funnel.funnel(corpus, "one")
+    kept = {name: data for name, data in shards(corpus).items() if "/one/" in name}
+    assert shards(other) == kept
 
 
 def test_status_finds_a_document_by_its_final_url(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
