@@ -39,8 +39,9 @@ import zstandard
 from pipeline.fetch.frontier import Room
 from pipeline.fetch.http.target import Target
 from pipeline.fetch.outcome import Failure
+from pipeline.fetch.politeness.host import Host
 from pipeline.fetch.politeness.robots import Rules
-from pipeline.fetch.politeness.schedule import Host, Schedule
+from pipeline.fetch.politeness.schedule import Schedule
 from pipeline.fetch.politeness.turns import Limits
 from pipeline.fetch.threads import MAX_SLOW, SLOW
 from pipeline.fetch.visit import Visit

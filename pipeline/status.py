@@ -12,9 +12,10 @@ from pipeline import command
 from pipeline.batch import funnel
 from pipeline.corpus.files import Corpus
 from pipeline.corpus.partitions import Table
+from pipeline.corpus.schemas import OK
 from pipeline.errors import UserError
 from pipeline.links import urls
-from pipeline.links.placing import partition_of
+from pipeline.links.placing import partition_of, partition_of_id
 from pipeline.report import terminal
 
 DESCRIPTION = "Shows the batches of a corpus, and for each the funnel from submissions to shards."
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.parser("status", DESCRIPTION, EPILOG)
     parser.add_argument("corpus", metavar="CORPUS", help="the corpus; any fsspec URL")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--url", metavar="URL", help="show what became of this URL, stage by stage")
+    parser.add_argument(
+        "--url", metavar="URL", help="show what became of this URL and of links redirected to it"
+    )
     arguments = parser.parse_args(argv)
     corpus = Corpus.open(arguments.corpus)
     console = Console()
@@ -72,16 +75,35 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def trace(corpus: Corpus, url: str) -> dict[str, Any]:
-    """What became of a URL: `{"url", "link_id", "history": [{"batch", "stage", "reason", …}]}`.
+    """What became of a URL: `{"url", "link_id", "history": [{"batch", "stage", "reason", …}], "redirected"}`.
 
-    Reads one partition of each table. Raises UserError if `url` is not one.
+    redirected: the links that redirects led to the URL, `[{"batch", "url", "link_id", "reason", "history"}]`,
+    with a history where the link was kept for the URL. Reads of each batch one partition of each table, and
+    all of `published`; the same again for a link that was kept. Raises UserError if `url` is not a URL.
     """
     canonical = urls.canonical(url)
     if canonical is None:
         raise UserError(f"--url {url}: not an http or https URL")
     link_id = urls.link_id(canonical)
-    history = [step for batch in corpus.batches() for step in _steps(corpus, batch, canonical, link_id)]
-    return {"url": canonical, "link_id": link_id, "history": history}
+    batches = list(corpus.batches())
+    history = [step for batch in batches for step in _steps(corpus, batch, canonical, link_id)]
+    redirected = [link for batch in batches for link in _redirected(corpus, batch, link_id)]
+    return {"url": canonical, "link_id": link_id, "history": history, "redirected": redirected}
+
+
+def _redirected(corpus: Corpus, batch: str, link_id: str) -> Iterator[dict[str, Any]]:
+    """The other links of a batch whose final URL has this id."""
+    table = Table(corpus, "final_urls", batch)
+    seal = table.sealed()
+    if seal is None:
+        return
+    rows = table.read(partition_of_id(link_id, len(seal.parts)), ["final_id", "doc_id", "url", "reason"])
+    found = rows.filter(pc.and_(pc.equal(rows["final_id"], link_id), pc.not_equal(rows["doc_id"], link_id)))
+    for row in found.to_pylist():
+        kept = row["reason"] == OK
+        history = list(_steps(corpus, batch, row["url"], row["doc_id"])) if kept else []
+        link = {"batch": batch, "url": row["url"], "link_id": row["doc_id"], "reason": row["reason"]}
+        yield link | {"history": history}
 
 
 def _steps(corpus: Corpus, batch: str, url: str, link_id: str) -> Iterator[dict[str, Any]]:
@@ -112,8 +134,16 @@ def _row(table: pa.Table, key: str, value: str) -> dict[str, Any] | None:
 def _show_trace(console: Console, found: dict[str, Any]) -> None:
     console.print(f"{found['url']}  ({found['link_id']})", soft_wrap=True, highlight=False)
     if not found["history"]:
-        console.print("no batch has seen it")
-    for step in found["history"]:
+        console.print("no batch has it as a link" if found["redirected"] else "no batch has seen it")
+    _show_history(console, found["history"])
+    for link in found["redirected"]:
+        line = f"{link['batch']}  {link['reason']}: redirected here from {link['url']}  ({link['link_id']})"
+        console.print(line, soft_wrap=True, highlight=False)
+        _show_history(console, link["history"])
+
+
+def _show_history(console: Console, history: Sequence[dict[str, Any]]) -> None:
+    for step in history:
         details = {key: value for key, value in step.items() if key not in ("batch", "stage", "reason")}
         shown = "  ".join(f"{key}={value}" for key, value in details.items())
         line = f"{step['batch']}  {step['stage']:<16} {step['reason']:<18} {shown}"

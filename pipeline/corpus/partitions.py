@@ -28,7 +28,10 @@ from pipeline.errors import UserError
 
 __all__ = ["Counts", "Manifest", "Seal", "Table", "add_counts"]
 
-DIRECTORIES = {"pages": "pages/{batch}/index"}  # where a table does not lie in <table>/<batch>
+DIRECTORIES = {
+    "pages": "pages/{batch}/index",
+    "fetched": "pages/{batch}/fetched",
+}  # where a table does not lie in <table>/<batch>
 Counts = dict[str, dict[str, int]]  # stage -> reason -> rows: the outcomes that make the funnel
 
 

@@ -65,6 +65,20 @@ PAGES = pa.schema(
     ]
 )
 
+FINAL_URLS = pa.schema(  # pages that a redirect led elsewhere, and those dropped for another; by final_id
+    [
+        ("final_id", pa.string()),  # `link_id` of the canonical final URL
+        ("final_url", pa.string()),  # canonical
+        ("doc_id", pa.string()),
+        ("url", pa.string()),
+        ("partition", pa.int64()),  # of the page
+        ("reason", pa.string()),  # of the page: `same_final_url` where another is kept
+        ("keeper", pa.string()),  # doc_id of the page that is kept, maybe its own; null where none is ok
+        ("keeper_batch", pa.string()),
+        ("keeper_url", pa.string()),
+    ]
+)
+
 DOCUMENTS = pa.schema(
     [
         ("doc_id", pa.string()),

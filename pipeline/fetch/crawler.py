@@ -11,10 +11,11 @@ from pipeline.fetch.http.target import Target
 from pipeline.fetch.outage import Evidence, Outage, evidence
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness import robots, tdmrep
+from pipeline.fetch.politeness.host import Host
 from pipeline.fetch.politeness.retry_after import retry_after
-from pipeline.fetch.politeness.schedule import Host, Schedule
+from pipeline.fetch.politeness.schedule import Schedule
 from pipeline.fetch.visit import Visit
-from pipeline.settings import Fetch
+from pipeline.settings import Fetch, Links
 
 __all__ = ["Crawler"]
 
@@ -28,10 +29,16 @@ _HOST_FAILURES = frozenset(
 
 
 class Crawler:
-    """Asks for links and robots.txt, and puts what is to be asked next into the schedule. Thread-safe."""
+    """Asks for links and robots.txt, and puts what is to be asked next into the schedule. Thread-safe.
 
-    def __init__(self, settings: Fetch, client: Client, schedule: Schedule, outage: Outage) -> None:
+    filters: what the targets of redirects are judged by, those of robots.txt aside.
+    """
+
+    def __init__(
+        self, settings: Fetch, filters: Links, client: Client, schedule: Schedule, outage: Outage
+    ) -> None:
         self._settings = settings
+        self._filters = filters
         self._client = client
         self._schedule = schedule
         self._outage = outage
@@ -168,7 +175,10 @@ class Crawler:
 
     def _page(self, visit: Visit, response: Response, stored: tuple[int, int] | None) -> None:
         location = response.header("location") if response.status in REDIRECTS else None
-        reason = visit.follow(location, self._settings) if location is not None else response.verdict()
+        if location is None:
+            reason: Failure | None = response.verdict()
+        else:
+            reason = visit.follow(location, self._settings, self._filters)
         if reason is None:
             self._schedule.requeue(visit)
             return

@@ -19,9 +19,10 @@ from pipeline.fetch.job import Job, JobClosed
 from pipeline.fetch.outage import Outage
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness.schedule import Schedule
+from pipeline.fetch.redirects import FILTERS
 from pipeline.fetch.threads import Threads
 from pipeline.fetch.visit import Visit
-from pipeline.settings import Fetch
+from pipeline.settings import Fetch, Links
 
 __all__ = ["Cancelled", "Frontier", "Room", "shared"]
 
@@ -60,14 +61,17 @@ class Room:
 
 
 class Frontier:
-    """Fetches the links of several jobs at a time, with threads of its own. Thread-safe. `close` it."""
+    """Fetches the links of several jobs at a time, with threads of its own. Thread-safe. `close` it.
 
-    def __init__(self, settings: Fetch) -> None:
+    filters: what the targets of redirects are judged by.
+    """
+
+    def __init__(self, settings: Fetch, filters: Links = FILTERS) -> None:
         self._settings = settings
         self._client = Client(settings, agent.user_agent(settings))
         self._outage = Outage(settings.max_outage)
         self._schedule = Schedule(settings, outage=self._outage)
-        self._crawler = Crawler(settings, self._client, self._schedule, self._outage)
+        self._crawler = Crawler(settings, filters, self._client, self._schedule, self._outage)
         self._threads = Threads(settings.threads, self._work)
         self._room = Room(settings.open_links)
 
@@ -151,12 +155,12 @@ _shared_lock = threading.Lock()
 
 
 @contextmanager
-def shared(settings: Fetch) -> Iterator[Frontier]:
+def shared(settings: Fetch, filters: Links = FILTERS) -> Iterator[Frontier]:
     """The frontier of all partitions of this process that are fetched by these settings at the same time."""
-    key = settings.model_dump_json()
+    key = settings.model_dump_json() + filters.model_dump_json()
     with _shared_lock:
         if key not in _shared:
-            _shared[key] = Frontier(settings)
+            _shared[key] = Frontier(settings, filters)
         frontier = _shared[key]
         _users[key] += 1
     try:

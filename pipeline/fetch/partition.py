@@ -14,7 +14,9 @@ from pipeline.fetch.archives.warc import WarcFile
 from pipeline.fetch.frontier import Frontier
 from pipeline.fetch.job import Job
 from pipeline.fetch.pages import Pages
-from pipeline.settings import Fetch, fingerprint
+from pipeline.fetch.redirects import FILTERS
+from pipeline.links.urls import filter_identity
+from pipeline.settings import Fetch, Links, fingerprint
 
 __all__ = ["fetch"]
 
@@ -25,6 +27,7 @@ def fetch(
     warc: Path,
     *,
     batch: str,
+    filters: Links = FILTERS,
     on_outcome: Callable[[str], None] | None = None,
     until: float | None = None,
     frontier: Frontier | None = None,
@@ -32,7 +35,8 @@ def fetch(
 ) -> tuple[pa.Table, Counter[str]]:
     """Fetches links and stores every exchange.
 
-    links: rows of `schemas.LINKS`; all those of a host belong in one call. warc: the .warc.gz to write. What
+    links: rows of `schemas.LINKS`; all those of a host belong in one call. filters: what the targets of
+    redirects are judged by, before they are requested. warc: the .warc.gz to write. What
     was killed is continued by the same call: a journal beside the WARC tells what is finished. on_outcome:
     called with the reason of each link as it comes, from many threads. until: Unix time after which no
     request begins and what is left is `deferred`; by default in `batch_time` seconds. frontier: shared with
@@ -48,7 +52,7 @@ def fetch(
     """
     agent.check(settings)
     left = settings.batch_time if until is None else until - time.time()
-    work = fingerprint([links["link_id"].to_pylist(), settings.identity()])
+    work = fingerprint([links["link_id"].to_pylist(), settings.identity(), filter_identity(filters)])
     with Journal(warc.with_name(warc.name + ".journal")) as journal:
         done = journal.resume(work, warc.stat().st_size if warc.exists() else 0)
         end = max((entry.end for entry in done), default=0)
@@ -60,6 +64,6 @@ def fetch(
             if frontier is not None:
                 frontier.run(job, cancelled)
             else:
-                with closing(Frontier(settings)) as own:
+                with closing(Frontier(settings, filters)) as own:
                     own.run(job, cancelled)
     return found.table(), found.counts

@@ -6,7 +6,8 @@ from pipeline.fetch.http.target import Origin, Target
 from pipeline.fetch.job import Job
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.politeness.robots import Rules
-from pipeline.settings import Fetch
+from pipeline.fetch.redirects import redirect_target
+from pipeline.settings import Fetch, Links
 
 __all__ = ["Visit"]
 
@@ -33,12 +34,12 @@ class Visit:
         """The visit to the robots.txt that this one waits for."""
         return Visit(self.job, None, self.target.at("/robots.txt"), self.target.origin)
 
-    def follow(self, location: str, settings: Fetch) -> Failure | None:
-        """Turns to a redirect's target, or tells why not."""
+    def follow(self, location: str, settings: Fetch, filters: Links) -> Failure | None:
+        """Turns to a redirect's target, or tells why not. filters: as for `redirect_target`."""
         if self.hops >= settings.max_redirects:
             return Failure("too_many_redirects", f"more than {settings.max_redirects}")
         try:
-            target = self.target.join(location)
+            target = redirect_target(self.target, location, filters)
         except Failure as failure:
             return failure
         if target.url in self.seen:

@@ -169,6 +169,11 @@ def reject(url: str, settings: Links) -> str | None:
     return "media_extension" if _MEDIA.search(url.partition("?")[0]) else None
 
 
+def filter_identity(settings: Links) -> dict[str, object]:
+    """What `reject` goes by, ready for JSON: two settings with the same identity reject the same URLs."""
+    return {"exclude_domains": sorted(settings.excluded), "wikipedia": settings.wikipedia}
+
+
 def _canonicalize(url: str) -> str | None:
     scheme, _, rest = canonicalize_url(url).partition("://")
     authority, _, rest = rest.partition("/")

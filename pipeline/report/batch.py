@@ -51,7 +51,7 @@ def render(run: Run, counts: Counts, languages: LanguageSummary, s_curve: str) -
     settings.pop("cluster")
     settings["fetch"].pop("contact")
     names = ("webtext-pipeline", "trafilatura", "langdetect", "datasketch", "tiktoken", "pyarrow", "dask")
-    deferred = [part.facts["deferred"] for part in run.sealed("pages").parts if "deferred" in part.facts]
+    deferred = [part.facts["deferred"] for part in run.sealed("fetched").parts if "deferred" in part.facts]
     environment = templates.environment("pipeline.report", autoescape=True, duration=duration)
     template = environment.get_template("batch.html")
     return template.render(

@@ -23,7 +23,8 @@ from pipeline.corpus.schemas import OK, SUBMISSIONS
 from pipeline.errors import UserError, as_user_error
 from pipeline.fetch.archives import captures as archive
 from pipeline.links.placing import partitions_of
-from pipeline.settings import Fetch, fingerprint
+from pipeline.links.urls import filter_identity
+from pipeline.settings import Fetch, Links, fingerprint
 from pipeline.submissions.deferred import WARC
 
 __all__ = ["SCHEME", "capture", "check", "copy_captures", "list_captures", "paths", "run", "submissions"]
@@ -99,10 +100,10 @@ def submissions(
 
 
 def run(run: Run) -> None:
-    """Makes `located`, then `pages` and its WARC files from the captures of the links."""
+    """Makes `located`, then `fetched` and its WARC files from the captures of the links."""
     links = run.sealed("links")
     captures = run.sealed("captures")
-    settings = run.settings.fetch
+    settings, filters = run.settings.fetch, run.settings.links
     count = len(links.parts)
     pieces = [
         (run.table("captures"), number, group)
@@ -115,12 +116,12 @@ def run(run: Run) -> None:
     map_partitions(
         run,
         "fetch",
-        partial(copy_captures, settings=settings),
-        into="pages",
+        partial(copy_captures, settings=settings, filters=filters),
+        into="fetched",
         inputs=[
             [link.checksum, found.checksum] for link, found in zip(links.parts, located.parts, strict=True)
         ],
-        settings=settings.identity(),
+        settings=[settings.identity(), filter_identity(filters)],
     )
 
 
@@ -135,12 +136,18 @@ def _sorted(rows: pd.DataFrame, partition: Partition) -> Output:
     return Output(to_arrow(rows, archive.CAPTURES).sort_by(ORDER), {})
 
 
-def copy_captures(partition: Partition, settings: Fetch) -> Output:
-    """A partition of `pages`: the captures of the links that passed, copied into one WARC file."""
+def copy_captures(partition: Partition, settings: Fetch, filters: Links) -> Output:
+    """A partition of `fetched`: the captures of the links that passed, copied into one WARC file."""
     links = partition.read("links")
     links = links.filter(pc.equal(links["reason"], OK))
     warc = partition.scratch / f"part-{partition.number:05d}.warc.gz"
     table, counts = archive.fetch(
-        links, partition.read("located"), settings, warc, batch=partition.batch, on_outcome=partition.tick
+        links,
+        partition.read("located"),
+        settings,
+        warc,
+        batch=partition.batch,
+        filters=filters,
+        on_outcome=partition.tick,
     )
     return Output(table, {"fetch": dict(counts)}, {f"pages/{partition.batch}/warc/{warc.name}": warc})

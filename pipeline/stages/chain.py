@@ -50,7 +50,7 @@ STEPS = (
     Step(("shards",), shards.run, "published"),
 )
 # Tables that only later stages of the same batch read: removed at the commit.
-INTERMEDIATE = ("reddit_chunks", "captures", "candidates", "located", "tokens")
+INTERMEDIATE = ("reddit_chunks", "captures", "candidates", "located", "fetched", "tokens")
 
 
 def sources(files: Sequence[str], subreddits: Sequence[str], warcs: Sequence[str]) -> list[str]:

@@ -24,23 +24,30 @@ from pipeline.errors import RunAgain
 from pipeline.fetch import fetch
 from pipeline.fetch.frontier import Frontier, shared
 from pipeline.fetch.outcome import TRANSIENT, UNTRIED
-from pipeline.settings import Fetch
-from pipeline.stages import archives
+from pipeline.links.urls import filter_identity
+from pipeline.settings import Fetch, Links
+from pipeline.stages import archives, final_urls
 
 __all__ = ["fetch_pages", "run", "too_many_failed"]
 
 
 def run(run: Run) -> None:
-    """Makes `pages` and its WARC files; the partition with the longest queue of one host starts first.
+    """Makes `fetched` with its WARC files, then `final_urls` and `pages`.
 
     Raises RunAgain if more than `max_failed_share` of the links have failed for reasons that may pass. The
-    next call, which finds the table complete, fetches these again first; and so it does with the outcomes
+    next call, which finds `fetched` complete, fetches these again first; and so it does with the outcomes
     `run.retry`.
     """
     if archives.paths(run):
         archives.run(run)
-        return
-    links, settings = run.sealed("links"), run.settings.fetch
+    else:
+        _crawl(run)
+    final_urls.run(run)
+
+
+def _crawl(run: Run) -> None:
+    """Makes `fetched` and its WARC files; the partition with the longest queue of one host starts first."""
+    links, settings, filters = run.sealed("links"), run.settings.fetch, run.settings.links
     for pattern, base in settings.connect_to.items():
         what = f"requests for the hosts {pattern!r} go to {base}, not to the real web"
         print(f"warning: fetch.connect_to: {what}", file=sys.stderr)
@@ -50,15 +57,15 @@ def run(run: Run) -> None:
         return map_partitions(
             run,
             "fetch",
-            partial(fetch_pages, settings=settings, until=until, again=again),
-            into="pages",
+            partial(fetch_pages, settings=settings, filters=filters, until=until, again=again),
+            into="fetched",
             inputs=[part.checksum for part in links.parts],
-            settings=settings.identity(),
+            settings=[settings.identity(), filter_identity(filters)],
             weights=[part.facts.get("longest_queue", 0) for part in links.parts],
             again=(lambda part: not again.isdisjoint(part.counts["fetch"])) if again else None,
         )
 
-    before = run.table("pages").sealed()
+    before = run.table("fetched").sealed()
     pages = fetched(frozenset())
     stopped = before == pages and too_many_failed(pages.counts["fetch"], settings)
     if again := run.retry or (UNTRIED | TRANSIENT if stopped else frozenset()):
@@ -87,24 +94,30 @@ def too_many_failed(counts: Mapping[str, int], settings: Fetch) -> str:
 
 
 def fetch_pages(
-    partition: Partition, settings: Fetch, until: float, again: frozenset[str] = frozenset()
+    partition: Partition,
+    settings: Fetch,
+    filters: Links,
+    until: float,
+    again: frozenset[str] = frozenset(),
 ) -> Output:
-    """A partition of `pages`: fetches the links that passed. until: Unix time at which the stage is to end.
+    """A partition of `fetched`: fetches the links that passed. until: Unix time at which the stage is to end.
 
     again: outcomes. If there are any, and the partition is committed, only the links that ended so are
     fetched, into a further WARC file; those that are not tried even now keep the outcome that they had.
     """
     links = partition.read("links")
     links = links.filter(pc.equal(links["reason"], OK))
-    manifest = Table(partition.corpus, "pages", partition.batch).manifest(partition.number) if again else None
-    with shared(settings) as frontier:
-        fetched = partial(_fetch, partition, settings, until, frontier)
+    manifest = (
+        Table(partition.corpus, "fetched", partition.batch).manifest(partition.number) if again else None
+    )
+    with shared(settings, filters) as frontier:
+        fetched = partial(_fetch, partition, settings, filters, until, frontier)
         if manifest is None:
             table, file = fetched(links, f"part-{partition.number:05d}")
             kept: dict[str, int] = {}
         else:
             kept = {name: size for name, size in manifest.files.items() if name.endswith(".warc.gz")}
-            before = partition.read("pages")
+            before = partition.read("fetched")
             failed = pc.is_in(before["reason"], value_set=pa.array(sorted(again)))
             table, file = fetched(links.filter(failed), f"part-{partition.number:05d}-again-{len(kept)}")
             tried = table.filter(pc.invert(pc.is_in(table["reason"], value_set=pa.array(sorted(UNTRIED)))))
@@ -117,7 +130,13 @@ def fetch_pages(
 
 
 def _fetch(
-    partition: Partition, settings: Fetch, until: float, frontier: Frontier, links: pa.Table, stem: str
+    partition: Partition,
+    settings: Fetch,
+    filters: Links,
+    until: float,
+    frontier: Frontier,
+    links: pa.Table,
+    stem: str,
 ) -> tuple[pa.Table, dict[str, Path]]:
     """Fetches links into a WARC file `stem`.warc.gz. Returns their pages, and the file as `Output.files`.
 
@@ -131,6 +150,7 @@ def _fetch(
             links,
             settings,
             batch=partition.batch,
+            filters=filters,
             on_outcome=partition.tick,
             until=until,
             frontier=frontier,
@@ -162,8 +182,12 @@ def _unfinished(partition: Partition, stem: str) -> Path:
         base = Path(tempfile.gettempdir()) / f"webtext-{corpus.id}"
         for left in base.glob("*/part-*"):
             of, number = left.parent.name, int(left.name.split("-")[1])
-            manifest = Table(corpus, "pages", of).manifest(number)
-            if manifest and f"pages/{of}/warc/{left.name}.warc.gz" in manifest.files:
+            fetched = Table(corpus, "fetched", of).manifest(number)
+            if fetched:
+                stored = f"pages/{of}/warc/{left.name}.warc.gz" in fetched.files
+            else:  # removed when the batch was committed
+                stored = Table(corpus, "pages", of).manifest(number) is not None
+            if stored:
                 shutil.rmtree(left, ignore_errors=True)
         directory = base / partition.batch / stem
     directory.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from pipeline.batch.frames import PARTITION, partitions_for, read_frame, shuffle
 from pipeline.batch.stage import Output, Partition, Run, map_partitions
 from pipeline.corpus.partitions import Table
 from pipeline.corpus.schemas import OK
+from pipeline.fetch.final_urls import SAME_FINAL_URL
 from pipeline.links import urls
 from pipeline.links.candidates import CANDIDATES, candidates
 from pipeline.links.merge import merge
@@ -80,7 +81,7 @@ def _read(piece: _Piece, partitions: int) -> pa.Table:
     """The rows of a piece, pages as candidates of reason EARLIER, with the partition of their host."""
     if piece.row_group is None:
         pages = piece.table.read(piece.number, ["doc_id", "url", "reason"])
-        pages = pages.filter(pc.equal(pages["reason"], OK))
+        pages = pages.filter(pc.is_in(pages["reason"], value_set=pa.array([OK, SAME_FINAL_URL])))
         hosts = pa.array([urls.host(url) for url in pages["url"].to_pylist()], pa.string())
         known = {"link_id": pages["doc_id"], "host": hosts, "reason": pa.repeat(EARLIER, len(pages))}
         columns = [known.get(field.name, pa.nulls(len(pages), field.type)) for field in CANDIDATES]

@@ -13,12 +13,12 @@ from tests.pipeline.fetching import RecordedTurns
 
 
 @pytest.fixture(autouse=True)
-def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTurns:
+def turn_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTurns:
     """Turns of hosts that know nothing of other tests."""
-    clock = RecordedTurns(tmp_path / "clock")
+    turn_table = RecordedTurns(tmp_path / "turn_table")
     for module in (pace, schedule):
-        monkeypatch.setattr(module, "TURNS", clock)
-    return clock
+        monkeypatch.setattr(module, "TURNS", turn_table)
+    return turn_table
 
 
 @pytest.fixture(scope="module")

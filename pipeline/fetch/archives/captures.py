@@ -24,13 +24,15 @@ from warcio.exceptions import ArchiveLoadFailed
 from pipeline.corpus.schemas import OK, TIME
 from pipeline.fetch import agent, consent, pages
 from pipeline.fetch.archives.warc import WarcFile, content
+from pipeline.fetch.http.client import REDIRECTS
 from pipeline.fetch.http.response import SPOOL, Response, take
 from pipeline.fetch.http.target import Origin, parse
 from pipeline.fetch.outcome import Failure
 from pipeline.fetch.pages import Pages
 from pipeline.fetch.politeness import robots, tdmrep
+from pipeline.fetch.redirects import FILTERS, redirect_target
 from pipeline.links import urls
-from pipeline.settings import Fetch
+from pipeline.settings import Fetch, Links
 
 CAPTURES = pa.schema(
     [
@@ -102,14 +104,15 @@ def fetch(
     warc: Path,
     *,
     batch: str,
+    filters: Links = FILTERS,
     on_outcome: Callable[[str], None] | None = None,
 ) -> tuple[pa.Table, Counter[str]]:
     """As `partition.fetch`, with the captures of those links in place of the network.
 
     found: rows of CAPTURES. Of several captures of a link, the newest 200 is taken, else the newest. A link
-    without one is `not_captured`. Who may fetch was asked when the files were made; what publishers say of
-    use is heard here, in a page, its headers, and in a robots.txt that is among the captures. Holds READERS
-    records in memory, and the rules of each host.
+    without one is `not_captured`. A redirect is not followed, only judged. Who may fetch was asked when the
+    files were made; what publishers say of use is heard here, in a page, its headers, and in a robots.txt
+    that is among the captures. Holds READERS records in memory, and the rules of each host.
     """
     best: dict[str, dict[str, Any]] = {}
     for capture in found.sort_by(
@@ -131,15 +134,25 @@ def fetch(
             group = outcomes.links[start : start + READERS]
             responses = (pool.map if remote else map)(load, [best.get(link["link_id"]) for link in group])
             for index, response in enumerate(responses, start):
-                outcomes.note(index, _page(response, file, warc.name))
+                outcomes.note(index, _page(response, filters, file, warc.name))
     return outcomes.table(), outcomes.counts
 
 
-def _page(response: Response | Failure, file: WarcFile, name: str) -> dict[str, Any]:
+def _page(response: Response | Failure, filters: Links, file: WarcFile, name: str) -> dict[str, Any]:
     if isinstance(response, Failure):
         return pages.failure_row(response)
     with response.body:
-        return pages.response_row(response, response.verdict(), name, file.add(response))
+        return pages.response_row(response, _verdict(response, filters), name, file.add(response))
+
+
+def _verdict(response: Response, filters: Links) -> Failure:
+    location = response.header("location") if response.status in REDIRECTS else None
+    if location is not None:
+        try:
+            redirect_target(response.target, location, filters)
+        except Failure as failure:
+            return failure
+    return response.verdict()
 
 
 def _rules(

@@ -36,7 +36,7 @@ def test_same_bytes_after_the_run_was_killed_again_and_again(
 ) -> None:
     """kill -9 of the run and its workers when each of these tables has begun, then the same command."""
     arguments = crawling.of_demo(demo_web, tmp_path / "corpus", "--set", "links.rows=20")
-    for table in ("pages", "documents", "duplicates"):
+    for table in ("pages", "final_urls", "documents", "duplicates"):
         process = start(arguments)
         wait_for(process, tmp_path / "corpus", table)
         os.killpg(process.pid, signal.SIGKILL)

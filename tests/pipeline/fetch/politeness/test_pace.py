@@ -18,11 +18,12 @@ from warcio.archiveiterator import ArchiveIterator
 
 from pipeline.fetch.politeness.pace import AddressQueue, Pace
 from pipeline.fetch.politeness.retry_after import retry_after
+from pipeline.fetch.politeness.turns import TurnTable
 from tests.pipeline.fetching import RecordedTurns, crawl, settings
 from tests.web import FAULTS, Page, Server, dns, flaky, page
 
 
-def test_no_host_sees_two_requests_closer_than_its_spacing(tmp_path: Path, clock: RecordedTurns) -> None:
+def test_no_host_sees_two_requests_closer_than_its_spacing(tmp_path: Path, turn_table: RecordedTurns) -> None:
     """Pages, redirects to and fro, retries, resets, dead ends and robots.txt, from two fetches at once."""
     spacing = 0.1
     hosts = [f"h{n}.spacing.test" for n in range(4)]
@@ -52,11 +53,11 @@ def test_no_host_sees_two_requests_closer_than_its_spacing(tmp_path: Path, clock
         reasons = [row["reason"] for row in rows[0][:7]]
         assert reasons == ["ok", "ok", "ok", "connection_reset", "ok", "http_4xx", "ok"]
         for host in hosts:
-            assert len(clock.gaps(host)) + 1 == len(server.times(host)) >= 9
-            assert min(clock.gaps(host)) >= spacing, host
+            assert len(turn_table.gaps(host)) + 1 == len(server.times(host)) >= 9
+            assert min(turn_table.gaps(host)) >= spacing, host
 
 
-def test_crawl_delay_is_honoured_up_to_the_cap(tmp_path: Path, clock: RecordedTurns) -> None:
+def test_crawl_delay_is_honoured_up_to_the_cap(tmp_path: Path, turn_table: RecordedTurns) -> None:
     robots = Page(b"User-agent: *\nCrawl-delay: 0.3\n")
     strict = Page(b"User-agent: *\nCrawl-delay: 86400\n")
     pages: dict[Any, Page] = {"/0": page(), "/1": page(), ("a.delay.test", "/robots.txt"): robots}
@@ -64,13 +65,13 @@ def test_crawl_delay_is_honoured_up_to_the_cap(tmp_path: Path, clock: RecordedTu
         urls = [f"http://{host}.delay.test/{n}" for host in "ab" for n in range(2)]
         rows = crawl(urls, settings(server, max_crawl_delay=0.5), tmp_path)
         assert {row["reason"] for row in rows} == {"ok"}
-    assert clock.gaps("a.delay.test")[-1] >= 0.3
-    assert clock.gaps("b.delay.test")[-1] >= 0.5
+    assert turn_table.gaps("a.delay.test")[-1] >= 0.3
+    assert turn_table.gaps("b.delay.test")[-1] >= 0.5
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Busy"])
 @pytest.mark.parametrize("form", ["seconds", "date", "too long"])
-def test_retry_after(tmp_path: Path, clock: RecordedTurns, status: str, form: str) -> None:
+def test_retry_after(tmp_path: Path, turn_table: RecordedTurns, status: str, form: str) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     asked = {"seconds": "1", "date": date, "too long": "86400"}[form]
     host = f"{status[:3]}-{form.replace(' ', '-')}.retry.test"
@@ -80,21 +81,23 @@ def test_retry_after(tmp_path: Path, clock: RecordedTurns, status: str, form: st
         assert [row["reason"] for row in rows] == ["ok", "ok"]
         assert len(server.times(host)) == 3
     asked_for = {"seconds": 1.0, "date": 1.2, "too long": 1.2}[form]
-    (delay,) = clock.delays
+    (delay,) = turn_table.delays
     assert delay <= asked_for
-    first, second = clock.gaps(host)
+    first, second = turn_table.gaps(host)
     assert first >= asked_for
     assert second >= 0.02
 
 
-def test_an_overloaded_host_is_asked_more_slowly_from_then_on(tmp_path: Path, clock: RecordedTurns) -> None:
+def test_an_overloaded_host_is_asked_more_slowly_from_then_on(
+    tmp_path: Path, turn_table: RecordedTurns
+) -> None:
     busy = flaky(1, Page(b"", "429 Slow down", {"Retry-After": "0"}))
     with Server({"/a": busy, "/b": page(), "/c": page()}) as server:
         options = settings(server, robots=False, spacing=0.1, backoff=0.25)
         rows = crawl([f"http://slow.over.test/{n}" for n in "abc"], options, tmp_path)
         assert {row["reason"] for row in rows} == {"ok"}
-    assert len(clock.gaps("slow.over.test")) == 3
-    assert min(clock.gaps("slow.over.test")[1:]) >= 0.25
+    assert len(turn_table.gaps("slow.over.test")) == 3
+    assert min(turn_table.gaps("slow.over.test")[1:]) >= 0.25
 
 
 def test_a_host_that_keeps_failing_is_left_alone(tmp_path: Path) -> None:
@@ -146,7 +149,7 @@ def test_who_waits_comes_back_one_after_another() -> None:
     assert waiting.join("a", 0.5, 20.0) == 20.0
 
 
-def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path, clock: RecordedTurns) -> None:
+def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path, turn_table: RecordedTurns) -> None:
     """Fifteen hosts on one address: never closer than `address_spacing`."""
     spacing, count = 0.05, 15
     names: dict[str, list[list[str] | None]] = {f"h{n}.shared.example": [["127.0.0.1"]] for n in range(count)}
@@ -157,12 +160,12 @@ def test_hosts_behind_one_address_share_its_spacing(tmp_path: Path, clock: Recor
         rows = crawl([f"http://{name}:{server.port}/a" for name in names], options, tmp_path)
         assert {row["reason"] for row in rows} == {"ok"}
         assert len(server.log) == 2 * count
-    turns = clock.turns("address 127.0.0.1")
+    turns = turn_table.turns("address 127.0.0.1")
     assert len(turns) == 2 * count
     assert min(b - a for a, b in itertools.pairwise(turns)) >= spacing
 
 
-def test_an_address_has_few_connections_at_a_time(tmp_path: Path, clock: RecordedTurns) -> None:
+def test_an_address_has_few_connections_at_a_time(tmp_path: Path, turn_table: RecordedTurns) -> None:
     """Twelve hosts on one address, which answers none before three are waiting."""
     names: dict[str, list[list[str] | None]] = {f"h{n}.shared.example": [["127.0.0.1"]] for n in range(12)}
     lock, three = threading.Lock(), threading.Barrier(3)
@@ -192,7 +195,7 @@ def test_an_address_has_few_connections_at_a_time(tmp_path: Path, clock: Recorde
         rows = crawl([f"http://{name}:{server.port}/a" for name in names], options, tmp_path)
     assert {row["reason"] for row in rows} == {"ok"}
     assert most == 3
-    assert not clock._in_flight
+    assert not turn_table._in_flight
 
 
 def test_worker_processes_keep_the_spacing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -255,9 +258,9 @@ def test_back_off_doubles_within_its_jitter_and_cap() -> None:
     ("asked", "low", "high"), [(0.0, 0.5, 1.0), (0.3, 0.5, 1.0), (2.0, 2.0, 2.0), (9.0, 3.0, 3.0)]
 )
 def test_a_short_retry_after_does_not_cancel_the_back_off(
-    asked: float, low: float, high: float, clock: TurnTable
+    asked: float, low: float, high: float, turn_table: TurnTable
 ) -> None:
     """`Retry-After: 0`, or a date that has passed."""
-    pace = Pace("asked.test", settings(backoff=1.0, max_retry_after=3.0), lambda: 100.0, clock)
+    pace = Pace("asked.test", settings(backoff=1.0, max_retry_after=3.0), lambda: 100.0, turn_table)
     pace.back_off(0, asked)
     assert 100.0 + low - 0.01 <= pace.due() <= 100.0 + high + 0.01

@@ -20,29 +20,29 @@ from pipeline.fetch.politeness.turns import Limits, TurnTable
 GAP, LIMIT = 0.02, 2
 
 
-def test_turns_are_taken_together_and_never_too_early(clock: TurnTable) -> None:
+def test_turns_are_taken_together_and_never_too_early(turn_table: TurnTable) -> None:
     one = Limits(1.0, 1)
-    assert clock.claim(10.0, {"a": one}) is None
-    assert clock.claim(10.5, {"a": one}) == "a"  # too early
-    assert clock.due("a") == 11.0
-    assert clock.claim(11.0, {"a": one}) == "a"  # the request before is on its way
-    clock.release({"a": 1.0}, 10.2)
-    assert clock.due("a") == 11.2
-    clock.delay("a", 11.1)  # earlier than known: ignored
-    assert clock.claim(11.1, {"c": one, "a": one}) == "a"
-    assert clock.due("c") == 0.0  # all or none
-    assert clock.claim(11.2, {"c": one, "a": one}) is None
+    assert turn_table.claim(10.0, {"a": one}) is None
+    assert turn_table.claim(10.5, {"a": one}) == "a"  # too early
+    assert turn_table.due("a") == 11.0
+    assert turn_table.claim(11.0, {"a": one}) == "a"  # the request before is on its way
+    turn_table.release({"a": 1.0}, 10.2)
+    assert turn_table.due("a") == 11.2
+    turn_table.delay("a", 11.1)  # earlier than known: ignored
+    assert turn_table.claim(11.1, {"c": one, "a": one}) == "a"
+    assert turn_table.due("c") == 0.0  # all or none
+    assert turn_table.claim(11.2, {"c": one, "a": one}) is None
 
 
-def test_as_many_at_a_time_as_the_limit_says(clock: TurnTable) -> None:
+def test_as_many_at_a_time_as_the_limit_says(turn_table: TurnTable) -> None:
     three = {"a": Limits(0.0, 3)}
-    assert [clock.claim(float(n), three) for n in range(4)] == [None, None, None, "a"]
-    clock.release({"a": 0.0}, 0.0)
-    assert clock.claim(5.0, three) is None
+    assert [turn_table.claim(float(n), three) for n in range(4)] == [None, None, None, "a"]
+    turn_table.release({"a": 0.0}, 0.0)
+    assert turn_table.claim(5.0, three) is None
 
 
 def test_the_spacing_of_others_is_kept_while_they_ask(tmp_path: Path) -> None:
-    slow, quick = TurnTable(tmp_path / "clock"), TurnTable(tmp_path / "clock")
+    slow, quick = TurnTable(tmp_path / "table"), TurnTable(tmp_path / "turn_table")
     assert slow.claim(100.0, {"a": Limits(5.0, 9)}) is None
     assert quick.claim(104.9, {"a": Limits(1.0, 9)}) == "a"
     assert quick.claim(105.0, {"a": Limits(1.0, 9)}) is None
@@ -55,20 +55,20 @@ def test_the_spacing_of_others_is_kept_while_they_ask(tmp_path: Path) -> None:
 
 
 def test_a_bucket_that_is_full_makes_wait_and_forgets_nobody(
-    clock: TurnTable, monkeypatch: pytest.MonkeyPatch
+    turn_table: TurnTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spot = module._slot
     monkeypatch.setattr(module, "_slot", lambda name: spot(name)._replace(bucket=module._TABLE))
     now = time.monotonic()
     names = [f"h{n}" for n in range(16)]
     for pair in zip(names[::2], names[1::2], strict=True):
-        assert clock.claim(now, dict.fromkeys(pair, Limits(60.0, 1))) is None
-    assert clock.claim(now, {"one more": Limits(60.0, 1)}) == "one more"
-    assert all(clock.due(name) == now + 60.0 for name in names)
+        assert turn_table.claim(now, dict.fromkeys(pair, Limits(60.0, 1))) is None
+    assert turn_table.claim(now, {"one more": Limits(60.0, 1)}) == "one more"
+    assert all(turn_table.due(name) == now + 60.0 for name in names)
 
 
 def test_the_times_of_before_a_restart_of_the_machine_are_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / "clock"
+    path = tmp_path / "turn_table"
     TurnTable(path).delay("a", 1e6)
     assert TurnTable(path).due("a") == 1e6
     with path.open("r+b") as file:
@@ -79,26 +79,26 @@ def test_the_times_of_before_a_restart_of_the_machine_are_forgotten(tmp_path: Pa
 
 
 def test_what_is_not_the_users_own_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "clock")
+    (tmp_path / "link").symlink_to(tmp_path / "turn_table")
     with pytest.raises(UserError, match="link"):
         TurnTable(tmp_path / "link").due("a")
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     with pytest.raises(UserError, match="another user"):
-        TurnTable(tmp_path / "clock").due("a")
+        TurnTable(tmp_path / "table").due("a")
 
 
 def ask(path: Path, log: Path, seed: int, most: float) -> None:
     """Asks hosts that share an address, as often as it may, and writes down from when until when."""
-    clock, turns = TurnTable(path), 0
+    turn_table, turns = TurnTable(path), 0
     with log.open("w", buffering=1) as file:
         for n in itertools.count(seed):
             host, now = f"h{n % 5}", time.monotonic()
-            if clock.claim(now, {host: Limits(GAP, 1), "address": Limits(0.0, LIMIT)}) is None:
+            if turn_table.claim(now, {host: Limits(GAP, 1), "address": Limits(0.0, LIMIT)}) is None:
                 start = time.monotonic()
                 time.sleep(0.002 * (n % 7))
                 end = time.monotonic()
                 file.write(json.dumps([host, start, end]) + "\n")
-                clock.release({host: GAP, "address": 0.0}, end)
+                turn_table.release({host: GAP, "address": 0.0}, end)
                 turns += 1
                 if turns == most:
                     return
@@ -109,7 +109,7 @@ def test_processes_agree_and_the_killed_give_back_what_they_had(tmp_path: Path) 
     logs = [tmp_path / f"{n}.log" for n in range(4)]
     turns = [math.inf, 60, 60, 60]
     workers = [
-        context.Process(target=ask, args=(tmp_path / "clock", log, seed, most))
+        context.Process(target=ask, args=(tmp_path / "turn_table", log, seed, most))
         for seed, (log, most) in enumerate(zip(logs, turns, strict=True))
     ]
     for worker in workers:
