@@ -15,7 +15,7 @@ from tests.pipeline.fetching import RecordedTurns
 @pytest.fixture(autouse=True)
 def turn_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTurns:
     """Turns of hosts that know nothing of other tests."""
-    turn_table = RecordedTurns(tmp_path / "turn_table")
+    turn_table = RecordedTurns(tmp_path / "table")
     for module in (pace, schedule):
         monkeypatch.setattr(module, "TURNS", turn_table)
     return turn_table
