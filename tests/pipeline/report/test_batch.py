@@ -24,7 +24,7 @@ def render(corpus: Corpus) -> str:
 
 
 def test_the_hosts_that_were_cut_are_named_with_their_time(corpus: Corpus) -> None:
-    table = Table(corpus, "pages", "b")
+    table = Table(corpus, "fetched", "b")
     rows = PAGES.empty_table()
     parts = [
         DeferredHosts(300, 2, [("long.test", 290, 8700.0), ("short.test", 10, 10.0)]).facts(),
@@ -47,7 +47,7 @@ def test_the_hosts_that_were_cut_are_named_with_their_time(corpus: Corpus) -> No
 
 
 def test_without_such_hosts_there_is_no_table(corpus: Corpus) -> None:
-    table = Table(corpus, "pages", "b")
+    table = Table(corpus, "fetched", "b")
     facts = {"deferred": DeferredHosts().facts()}
     table.seal(KEY, [table.commit(0, PAGES.empty_table(), key=KEY, counts={}, facts=facts)])
     assert "Hosts that were cut" not in render(corpus)

@@ -144,7 +144,7 @@ def test_what_is_not_tried_again_keeps_its_outcome(corpus: Corpus, client: Clien
 def test_the_manifests_tell_which_hosts_were_cut(corpus: Corpus, client: Client) -> None:
     begin(corpus, [[*(f"http://h.test/{n}" for n in range(4)), "http://g.test/"], ["ftp://quick.test/"]])
     run(corpus, client, quick(closed_port(), batch_time=1e-6, spacing=25.0))
-    first, second = (part.facts["deferred"] for part in Table(corpus, "pages", "b").complete().parts)
+    first, second = (part.facts["deferred"] for part in Table(corpus, "fetched", "b").complete().parts)
     assert first == {"links": 5, "hosts": 2, "longest": [["h.test", 4, 100.0], ["g.test", 1, 25.0]]}
     assert second == {"links": 0, "hosts": 0, "longest": []}
 
