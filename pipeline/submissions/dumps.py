@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.submissions.records import MAX_SCORE, Row, milliseconds, parse
 
-__all__ = ["rows"]
+__all__ = ["ORIGIN", "rows"]
 
 ORIGIN = "reddit"
 

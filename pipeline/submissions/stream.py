@@ -18,7 +18,7 @@ import zstandard
 
 from pipeline.errors import UserError, as_user_error
 
-__all__ = ["READ", "chunks", "lines", "open_file"]
+__all__ = ["MAX_LINE", "READ", "WINDOW", "ZSTD", "chunks", "lines", "open_file"]
 
 READ = 1 << 20  # bytes per read of the file
 FEED = 1024  # compressed bytes a step: bounds what it can expand to, 32 MB at zstd's utmost 1 : 32,000
