@@ -1,8 +1,8 @@
 """What the stage `overlap` keeps in the corpus beside its table: the index, and what each partition found.
 
-filters/<batch>/benchmarks.parquet      the index of the benchmarks, which every worker reads
-overlap/<batch>/_found/<number>.npz     the n-grams of the index seen, and a sketch of the distinct
-n-grams overlap/<batch>/_evidence/<number>.parquet
+filters/<batch>/benchmarks.parquet          the index of the benchmarks, which every worker reads
+overlap/<batch>/_found/<number>.npz         the n-grams of the index seen; a sketch of the distinct n-grams
+overlap/<batch>/_evidence/<number>.parquet  the matching passages, of schema `scan.EVIDENCE`
 """
 
 import hashlib
