@@ -57,7 +57,7 @@ def run(run: Run) -> None:
     rows = read_frame(partial(_read, last=len(earlier), partitions=partitions), pieces, COLUMNS)
     chosen = write_frame(
         run,
-        "fetch: final URLs",
+        "final_urls",
         shuffle(rows, partitions),
         partial(_choose, batches=[*earlier, run.batch]),
         into="final_urls",
@@ -66,7 +66,7 @@ def run(run: Run) -> None:
     dropped = read_frame(partial(_dropped, run.table("final_urls")), range(partitions), FINAL_URLS)
     write_frame(
         run,
-        "fetch: pages",
+        "pages",
         shuffle(dropped, len(fetched.parts)),
         mark_pages,
         into="pages",
