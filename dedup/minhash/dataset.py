@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dask import dataframe as dd
-from distributed import Client, futures_of, get_client, wait
+from distributed import Client, futures_of, get_client
 from numpy.typing import NDArray
 
 from dedup.files import FileError, find_files, open_file
@@ -32,11 +32,11 @@ from dedup.minhash.json_lines import merge_schemas, storable
 from dedup.minhash.parameters import Parameters
 from dedup.minhash.tables import EXACT, NEAR, OK, DuplicateIdError
 from dedup.output import output_directory
+from dedup.tasks import Progress, results, wait_for
 
-__all__ = ["ROWS", "Progress", "Summary", "deduplicate"]
+__all__ = ["ROWS", "Summary", "deduplicate"]
 
 ROWS = 5000  # of a partition
-Progress = Callable[[str, Sequence[Any]], None]  # waits for the futures of a step, given its name
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,6 @@ class _Signatures:
         return table if rows is None else table.take(rows)
 
 
-def _wait(name: str, futures: Sequence[Any]) -> None:
-    wait(futures)
-
-
 def deduplicate(
     inputs: Sequence[str],
     output: str,
@@ -77,7 +73,7 @@ def deduplicate(
     annotate: bool = False,
     rows: int = ROWS,
     client: Client | None = None,
-    progress: Progress = _wait,
+    progress: Progress = wait_for,
 ) -> Summary:
     """Removes the near-duplicates among the documents of some files, or marks them.
 
@@ -151,19 +147,7 @@ class _Run:
         return self._results(name, self.client.map(function, *arguments, pure=False))
 
     def _results(self, name: str, futures: Sequence[Any]) -> list[Any]:
-        try:
-            self.progress(name, futures)
-            results: list[Any] = self.client.gather(futures)
-        except BaseException:
-            self._stop(futures)
-            raise
-        return results
-
-    def _stop(self, futures: Sequence[Any]) -> None:
-        """Cancels the tasks that have not begun, and waits for the others: they may be writing."""
-        begun = {key for keys in self.client.processing().values() for key in keys}
-        self.client.cancel([future for future in futures if future.key not in begun])
-        wait([future for future in futures if future.key in begun])
+        return results(self.client, self.progress, name, futures)
 
     def _persist(self, frame: dd.DataFrame, name: str) -> dd.DataFrame:
         frame = frame.persist()

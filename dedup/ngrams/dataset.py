@@ -1,14 +1,13 @@
 """N-gram overlap of files of training texts of any size with benchmarks, on Dask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from distributed import Client, get_client, wait
+from distributed import Client, get_client
 from numpy.typing import NDArray
 
 from dedup.files import find_files
@@ -16,10 +15,9 @@ from dedup.ngrams.benchmark_index import BenchmarkIndex
 from dedup.ngrams.results import BenchmarkOverlap, ScanResult, Share
 from dedup.ngrams.training_files import SUFFIXES, Part, Writer, cut, writer
 from dedup.output import output_directory
+from dedup.tasks import Progress, results, wait_for
 
-__all__ = ["Progress", "TrainingOverlap", "measure"]
-
-Progress = Callable[[str, Sequence[Any]], None]  # waits for the futures of a step, given its name
+__all__ = ["TrainingOverlap", "measure"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,6 @@ class _Found:
         )
 
 
-def _wait(name: str, futures: Sequence[Any]) -> None:
-    wait(futures)
-
-
 def measure(
     inputs: Sequence[str],
     index: BenchmarkIndex,
@@ -66,7 +60,7 @@ def measure(
     text: str = "text",
     annotate: str | None = None,
     client: Client | None = None,
-    progress: Progress = _wait,
+    progress: Progress = wait_for,
 ) -> TrainingOverlap:
     """Scans training texts for the n-grams of benchmarks.
 
@@ -86,14 +80,12 @@ def measure(
     files = [file for url in inputs for file in find_files(url, SUFFIXES)]
     with nullcontext() if annotate is None else output_directory(annotate) as target:
         cuts = client.map(cut, files, pure=False)
-        progress("reading", cuts)
-        parts = [part for found in client.gather(cuts) for part in found]
+        parts = [part for found in results(client, progress, "reading", cuts) for part in found]
         bases = [None if target is None else f"{target}/part-{i:05}" for i in range(len(parts))]
         shared = client.scatter(index, broadcast=True)
         scans = client.map(_scan, parts, bases, index=shared, field=text, pure=False)
-        progress("scanning", scans)
         empty = _Found(0, 0, 0, 0, np.packbits(np.zeros(len(index.hashes), np.bool_)))
-        found = reduce(_Found.__add__, client.gather(scans), empty)
+        found = reduce(_Found.__add__, results(client, progress, "scanning", scans), empty)
     seen = np.unpackbits(found.seen, count=len(index.hashes)).astype(np.bool_)
     return TrainingOverlap(
         Share(found.contaminated, found.documents), Share(found.hits, found.n_grams), index.overlaps(seen)
